@@ -1,0 +1,159 @@
+"""The tree of everything that streamq raises on purpose.
+
+Each class says in its message what happened, to what, and what to do. Classes with a ``code`` are what a refusal
+of a Lua function becomes: the first word of the error reply names the class (see ``from_reply``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadPayload",
+    "Cancelled",
+    "ConfigError",
+    "ConnectionLost",
+    "JobFailed",
+    "JobNotFound",
+    "KeyMissing",
+    "LibraryMissing",
+    "LimitExceeded",
+    "NotSupported",
+    "OutOfMemory",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "ReadOnlyServer",
+    "ResultGone",
+    "ResultTimeout",
+    "ServerUnavailable",
+    "StaleCall",
+    "StreamqError",
+    "UniqueConflict",
+    "UnknownTask",
+    "WrongCall",
+    "WrongState",
+    "from_reply",
+]
+
+
+class StreamqError(Exception):
+    """Base of everything streamq raises on purpose."""
+
+    code: ClassVar[str] = ""
+    _by_code: ClassVar[dict[str, type[StreamqError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.code:
+            StreamqError._by_code[cls.code] = cls
+
+
+class ConfigError(StreamqError, ValueError):
+    """A setting or an option has a value that cannot be used."""
+
+
+class WrongCall(StreamqError, TypeError):
+    """The arguments do not fit the task. Nothing was sent."""
+
+
+class UnknownTask(StreamqError, LookupError):
+    """No task of that name is registered in this process."""
+
+
+class BadPayload(StreamqError, ValueError):
+    """A payload cannot be read: malformed, truncated, forged, or of a later version."""
+
+
+class PayloadTooLarge(StreamqError, ValueError):
+    """A payload is above the limit; nothing was sent."""
+
+
+class KeyMissing(StreamqError, LookupError):
+    """A payload is encrypted with a key that is not in the key ring."""
+
+
+class ServerUnavailable(StreamqError, ConnectionError):
+    """The server cannot be reached, or refuses the log-in."""
+
+
+class ConnectionLost(ServerUnavailable):
+    """A connection broke in the middle of a call, so its outcome is unknown."""
+
+
+class ReadOnlyServer(ServerUnavailable):
+    """The server is a replica, or has not enough replicas of its own to accept writes."""
+
+
+class OutOfMemory(StreamqError):
+    """The server is at its memory limit and accepts no new jobs; workers go on and drain it."""
+
+
+class LibraryMissing(StreamqError):
+    """The function library is not on the server and could not be loaded."""
+
+
+class NotSupported(StreamqError):
+    """The server or engine has not what the operation needs."""
+
+
+class ProtocolError(StreamqError):
+    """The server answered something that the protocol does not know. A bug, or a foreign library."""
+
+    code = "INVALID"
+
+
+class StaleCall(StreamqError):
+    """The call is older than one that was already executed; it has changed nothing."""
+
+    code = "STALE"
+
+
+class UniqueConflict(StreamqError):
+    """Another job holds the unique key."""
+
+    code = "CONFLICT"
+
+
+class JobNotFound(StreamqError, LookupError):
+    """There is no such job: it is unknown, or finished and not kept."""
+
+    code = "NOTFOUND"
+
+
+class WrongState(StreamqError):
+    """The job is in a state that does not allow the operation."""
+
+    code = "STATE"
+
+
+class LimitExceeded(StreamqError, ValueError):
+    """A batch or an argument is above a limit of the protocol."""
+
+    code = "LIMIT"
+
+
+class JobFailed(StreamqError):
+    """The awaited job gave up. Type, text and traceback of its error are data, never imported by name."""
+
+    def __init__(self, job_id: str, type_name: str, text: str, traceback: str = "") -> None:
+        super().__init__(f"job {job_id} failed: {type_name}: {text}" if type_name else f"job {job_id} failed: {text}")
+        self.job_id, self.type_name, self.text, self.traceback = job_id, type_name, text, traceback
+
+
+class ResultGone(StreamqError, LookupError):
+    """The job has ended and its result was not kept (see ``result_ttl``)."""
+
+
+class ResultTimeout(StreamqError, TimeoutError):
+    """The job had not ended in time. It goes on; ask again."""
+
+
+class Cancelled(StreamqError):
+    """The awaited job was cancelled; a handler raises it to cancel its own job."""
+
+
+def from_reply(message: str) -> StreamqError | None:
+    """The error that a refusal of a Lua function stands for, or None when its first word is no code of ours."""
+    code, _, text = message.partition(" ")
+    kind = StreamqError._by_code.get(code)
+    return kind(text) if kind else None

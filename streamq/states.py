@@ -1,0 +1,38 @@
+"""The states of a job, and every move that is allowed between them: one table for code, tests and diagrams."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["FINAL", "MOVES", "State"]
+
+
+class State(StrEnum):
+    """Where a job is, in the words that people read."""
+
+    SCHEDULED = "scheduled"  # due later, never run
+    WAITING = "waiting"  # in a lane or behind a gate
+    PENDING = "pending"  # in a ready stream
+    ACTIVE = "active"  # delivered to a worker
+    RETRYING = "retrying"  # ran, and will run again when it is due
+    COMPLETED = "completed"
+    DEAD = "dead"  # gave up; in the dead letters
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # its condition was false
+    EXPIRED = "expired"  # not started in time
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.SCHEDULED: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
+    State.WAITING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
+    State.PENDING: frozenset({State.ACTIVE, State.CANCELLED, State.EXPIRED}),
+    State.ACTIVE: frozenset({State.COMPLETED, State.RETRYING, State.DEAD, State.CANCELLED, State.PENDING}),
+    State.RETRYING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
+    State.COMPLETED: frozenset(),
+    State.DEAD: frozenset({State.PENDING, State.CANCELLED}),
+    State.CANCELLED: frozenset(),
+    State.SKIPPED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+FINAL = frozenset(state for state, moves in MOVES.items() if not moves) | {State.DEAD}
