@@ -136,7 +136,9 @@ class JobFailed(StreamqError):
     """The awaited job gave up. Type, text and traceback of its error are data, never imported by name."""
 
     def __init__(self, job_id: str, type_name: str, text: str, traceback: str = "") -> None:
-        super().__init__(f"job {job_id} failed: {type_name}: {text}" if type_name else f"job {job_id} failed: {text}")
+        super().__init__(
+            f"job {job_id} failed: {type_name}: {text}" if type_name else f"job {job_id} failed: {text}"
+        )
         self.job_id, self.type_name, self.text, self.traceback = job_id, type_name, text, traceback
 
 

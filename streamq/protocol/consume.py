@@ -1,0 +1,208 @@
+"""Taking jobs out, settling them, and the life of a consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from streamq.protocol.call import Argument, Call
+from streamq.protocol.replies import flag, integer, text, texts
+
+__all__ = [
+    "MAX_TAKE",
+    "Adopted",
+    "Finished",
+    "Registered",
+    "Renewed",
+    "Taken",
+    "abandon",
+    "adopt",
+    "finish",
+    "plain",
+    "progress",
+    "recover",
+    "register",
+    "renew",
+    "report",
+    "retire",
+    "settle",
+    "take",
+]
+
+MAX_TAKE = 500
+RECORD = b"@"  # the field of an entry whose job has a record
+
+
+class Registered(NamedTuple):
+    """A new consumer, the shard's monotonic clock and the server's clock, both in ms."""
+
+    consumer: str
+    mono: int
+    now: int
+
+
+class Taken(NamedTuple):
+    """What a take answers; docs/protocol.md names the parts. ``groups`` and ``alone`` are left raw: they are the hot path."""
+
+    state: str
+    mono: int
+    now: int
+    fence: int
+    sleep: int
+    refused: list[tuple[str, str]]
+    wanted: list[tuple[str, str]]
+    commands: list[str]
+    suspects: int
+    groups: list[Any]
+    alone: list[Any]
+
+
+class Finished(NamedTuple):
+    """What a finish answers."""
+
+    state: str
+    refused: list[tuple[str, str]]
+    wanted: list[tuple[str, str]]
+
+
+class Adopted(NamedTuple):
+    """What a consumer owns after its connection broke."""
+
+    state: str
+    groups: list[Any]
+    mono: int
+    now: int
+    fence: int
+
+
+class Renewed(NamedTuple):
+    """How many suspects wait, and for each consumer ``ok``, ``command`` or ``gone``."""
+
+    suspects: int
+    status: list[str]
+
+
+def plain(level: str | int, entries: Sequence[bytes | str], line: str | bytes = "") -> list[Argument]:
+    """The settlement of plain completions of one level; ``line`` goes into the done log."""
+    return ["ok", level, len(entries), line, *entries]
+
+
+def settle(
+    outcome: str, level: str | bytes | int, entry: str | bytes, pairs: Sequence[Argument] = ()
+) -> list[Argument]:
+    """The settlement of one delivery: done, retry, snooze, park, dead, cancelled or release; ``pairs`` is flat."""
+    return [outcome, level, entry, len(pairs), *pairs]
+
+
+def take(
+    anchor: str,
+    now: int,
+    consumer: str,
+    generation: int,
+    n: int,
+    isolate: int = 0,
+    settlements: Sequence[Argument] = (),
+) -> Call[Taken]:
+    """Settle, then take up to ``n`` deliveries (at most 500) and up to ``isolate`` suspects."""
+    args = (now, consumer, generation, n, isolate, *settlements)
+    return Call("take", anchor, args, _taken, repeatable=False)
+
+
+def finish(
+    anchor: str, now: int, consumer: str, generation: int, settlements: Sequence[Argument]
+) -> Call[Finished]:
+    """Settle only."""
+    return Call("finish", anchor, (now, consumer, generation, *settlements), _finished, repeatable=False)
+
+
+def register(anchor: str, now: int, lease_ms: int, about: str = "") -> Call[Registered]:
+    """A fresh consumer with a lease of ``lease_ms``; ``about`` is shown to people."""
+    return Call(
+        "register",
+        anchor,
+        (now, lease_ms, about),
+        lambda r: Registered(text(r[0]), integer(r[1]), integer(r[2])),
+    )
+
+
+def adopt(anchor: str, now: int, consumer: str, generation: int) -> Call[Adopted]:
+    """What the consumer owns; ``generation`` must be larger than any before."""
+    return Call(
+        "adopt",
+        anchor,
+        (now, consumer, generation),
+        lambda r: Adopted(text(r[0]), r[1], integer(r[2]), integer(r[3]), integer(r[4])),
+        repeatable=False,
+    )
+
+
+def renew(anchor: str, now: int, lease_ms: int, consumers: Iterable[str]) -> Call[Renewed]:
+    """Renew the leases of consumers, and drive recovery."""
+    return Call("renew", anchor, (now, lease_ms, *consumers), lambda r: Renewed(integer(r[0]), texts(r[1:])))
+
+
+def abandon(
+    anchor: str, now: int, consumer: str, *, alone: bool = False, suspects: Iterable[str] = ()
+) -> Call[int]:
+    """A consumer's process is dead. ``suspects``: ``<level>-<entry>`` of what had started; ``alone``: it ran nothing else."""
+    return Call("abandon", anchor, (now, consumer, "alone" if alone else "shared", *suspects), integer)
+
+
+def retire(anchor: str, now: int, consumer: str) -> Call[int]:
+    """A consumer leaves; what it still owns is given to others."""
+    return Call("retire", anchor, (now, consumer), integer)
+
+
+def recover(anchor: str, now: int) -> Call[int]:
+    """Give back what consumers hold whose lease is over."""
+    return Call("recover", anchor, (now,), integer)
+
+
+def progress(
+    anchor: str,
+    now: int,
+    consumer: str,
+    generation: int,
+    delivery: tuple[str, str],
+    job: str,
+    pairs: Sequence[Argument],
+) -> Call[bool]:
+    """Tell of a running job; False when the delivery is not the caller's any more, or it is asked to stop."""
+    level, entry = delivery
+    args = (now, consumer, generation, level, entry, job, len(pairs), *pairs)
+    return Call("progress", anchor, args, flag)
+
+
+def report(anchor: str, now: int, counts: Iterable[tuple[str, int]]) -> Call[bool]:
+    """Add counts to the statistics of the current minute."""
+    return Call(
+        "report",
+        anchor,
+        (now, *(part for count in counts for part in count)),
+        flag,
+        repeatable=False,
+    )
+
+
+def _deliveries(reply: Any) -> list[tuple[str, str]]:
+    return [(text(reply[i]), text(reply[i + 1])) for i in range(0, len(reply), 2)]
+
+
+def _taken(reply: Any) -> Taken:
+    return Taken(
+        text(reply[0]),
+        integer(reply[1]),
+        integer(reply[2]),
+        integer(reply[3]),
+        integer(reply[4]),
+        _deliveries(reply[5]),
+        _deliveries(reply[6]),
+        texts(reply[7]),
+        integer(reply[8]),
+        reply[9],
+        reply[10],
+    )
+
+
+def _finished(reply: Any) -> Finished:
+    return Finished(text(reply[0]), _deliveries(reply[1]), _deliveries(reply[2]))

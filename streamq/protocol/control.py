@@ -1,0 +1,92 @@
+"""Steering: pause, cancel, promote, dead letters, purge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streamq.protocol.call import Argument, Call, Flow
+from streamq.protocol.replies import flag, integer, text
+
+__all__ = [
+    "Purged",
+    "cancel",
+    "drop",
+    "pause",
+    "promote",
+    "purge",
+    "purge_step",
+    "resume",
+    "retry",
+    "retry_all",
+    "retry_some",
+]
+
+
+class Purged(NamedTuple):
+    """One step of a purge: how many were removed, and where the next step starts (empty: done)."""
+
+    removed: int
+    cursor: str
+    bound: str
+
+
+def pause(anchor: str, now: int, note: str = "") -> Call[bool]:
+    """Nothing more is given to workers; what runs goes on. ``note`` is shown to people."""
+    return Call("pause", anchor, (now, note), flag)
+
+
+def resume(anchor: str, now: int) -> Call[bool]:
+    """The opposite of pause."""
+    return Call("resume", anchor, (now,), flag)
+
+
+def cancel(anchor: str, now: int, job: str) -> Call[str]:
+    """``CANCELLED``, ``ASKED`` (it runs, and its worker is told) or ``GONE``."""
+    return Call("cancel", anchor, (now, job), text)
+
+
+def promote(anchor: str, now: int, job: str) -> Call[bool]:
+    """A scheduled or retrying job becomes due now. Raises ``WrongState`` for another."""
+    return Call("promote", anchor, (now, job), flag)
+
+
+def retry(anchor: str, now: int, job: str, replacement: tuple[str, bytes] | None = None) -> Call[bool]:
+    """A dead job runs again, its attempts start anew; ``replacement``: another task and body for it."""
+    return Call("retry", anchor, (now, job, *(replacement or ())), flag, repeatable=False)
+
+
+def retry_some(anchor: str, now: int, limit: int, pairs: Sequence[Argument] = ()) -> Call[int]:
+    """Retry at most ``limit`` dead jobs that match; how many were."""
+    return Call("retry_all", anchor, (now, limit, *pairs), integer, repeatable=False)
+
+
+def retry_all(anchor: str, now: int, pairs: Sequence[Argument] = (), step: int = 250) -> Flow[int]:
+    """Retry all dead jobs that match, in steps; how many were."""
+    total = 0
+    while count := (yield retry_some(anchor, now, step, pairs)):
+        total += count
+    return total
+
+
+def drop(anchor: str, now: int, job: str) -> Call[bool]:
+    """Remove one dead job."""
+    return Call("drop", anchor, (now, job), flag, repeatable=False)
+
+
+def purge_step(anchor: str, now: int, what: str, cursor: str = "-", bound: str = "0") -> Call[Purged]:
+    """Remove at most 500 jobs of ``pending``, ``delayed`` or ``dead``."""
+    return Call("purge", anchor, (now, what, cursor, bound), _purged, repeatable=False)
+
+
+def purge(anchor: str, now: int, what: str) -> Flow[int]:
+    """Remove all that is there at the moment, in steps; how many were."""
+    total, step = 0, Purged(0, "-", "0")
+    while step.cursor:
+        step = yield purge_step(anchor, now, what, step.cursor, step.bound)
+        total += step.removed
+    return total
+
+
+def _purged(reply: Any) -> Purged:
+    return Purged(integer(reply[0]), text(reply[1]), text(reply[2]))

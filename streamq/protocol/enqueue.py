@@ -1,0 +1,67 @@
+"""Putting jobs in: one call for a batch, answered by runs of consecutive ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streamq.errors import ProtocolError
+from streamq.protocol.call import Argument, Call
+from streamq.protocol.replies import integer, text
+
+__all__ = ["ANONYMOUS", "DEFAULT_LEVEL", "MAX_BATCH", "Enqueued", "NewJob", "enqueue"]
+
+ANONYMOUS = "-"  # a producer without a name: its calls are not checked for repetition
+DEFAULT_LEVEL = 5
+MAX_BATCH = 1000
+
+
+class NewJob(NamedTuple):
+    """One job of a batch. ``options`` is flat: name, value, name, value … (docs/protocol.md, enqueue)."""
+
+    task: str
+    body: bytes
+    level: int = DEFAULT_LEVEL
+    options: tuple[Argument, ...] = ()
+
+
+class Enqueued(NamedTuple):
+    """``ids`` in the order of the jobs, local to the shard; ``existing``: index → the job that held the unique key."""
+
+    ids: list[str]
+    existing: dict[int, str]
+
+
+def enqueue(
+    anchor: str, now: int, producer: str, channel: int, seq: int, jobs: Sequence[NewJob]
+) -> Call[Enqueued]:
+    """Add a batch of at most 1,000 jobs, once, however often the call is repeated.
+
+    ``producer`` with ``channel`` and ``seq`` names the call (RULES: one call at a time in each channel). Raises
+    ``UniqueConflict`` when a job with ``on_conflict reject`` meets a holder; then nothing was added.
+    """
+    args: list[Argument] = [now, producer, channel, seq]
+    for task, body, level, options in jobs:
+        if options:
+            args += (f"{level}:{len(options)}", task, body, *options)
+        else:
+            args += (level, task, body)
+    levels = [job.level for job in jobs]
+    return Call("enqueue", anchor, args, lambda reply: _read(reply, levels), repeatable=producer != ANONYMOUS)
+
+
+def _read(reply: Any, levels: Sequence[int]) -> Enqueued:
+    runs, conflicts = text(reply[0]).split(), reply[1]
+    ids: list[str] = []
+    for first, count in zip(runs[::2], runs[1::2], strict=True):
+        ms, _, seq = first.partition("-")
+        start, place = int(seq), len(ids)
+        ids += [f"{levels[place + i]}-{ms}-{start + i}" for i in range(int(count))]
+    if len(ids) != len(levels):
+        raise ProtocolError(
+            f"{len(levels)} jobs were sent and {len(ids)} ids came back; the outcome is unknown"
+        )
+    existing = {integer(conflicts[i]): text(conflicts[i + 1]) for i in range(0, len(conflicts), 2)}
+    for index, job in existing.items():
+        ids[index] = job
+    return Enqueued(ids, existing)

@@ -1,0 +1,110 @@
+"""Looking, without changing anything. Every call here may go through FCALL_RO, also to a replica."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from streamq.protocol.call import Call
+from streamq.protocol.replies import integer, pairs, text, texts
+
+__all__ = [
+    "Balance",
+    "Listed",
+    "Minute",
+    "WorkerInfo",
+    "conservation",
+    "explain",
+    "job",
+    "list_jobs",
+    "minutes",
+    "stats",
+    "workers",
+]
+
+
+class Listed(NamedTuple):
+    """One job of a list: its local id, and its fields by name."""
+
+    id: str
+    fields: dict[str, str]
+
+
+class WorkerInfo(NamedTuple):
+    """One consumer: its state, ms left of its lease, ms idle (-1: busy), deliveries, and what it says of itself."""
+
+    consumer: str
+    state: str
+    lease_ms: int
+    idle_ms: int
+    active: int
+    about: str
+
+
+class Minute(NamedTuple):
+    """The statistics of one minute since 1970."""
+
+    minute: int
+    counts: dict[str, int]
+
+
+class Balance(NamedTuple):
+    """``difference`` is 0 when every job that came in is in exactly one place; ``parts`` are the terms."""
+
+    difference: int
+    parts: dict[str, int]
+
+
+def stats(anchor: str, now: int = 0) -> Call[dict[str, str]]:
+    """Counters, depths and switches of a shard, by name."""
+    return Call("stats", anchor, (now,), pairs, readonly=True)
+
+
+def job(anchor: str, now: int, job_id: str) -> Call[dict[str, str]]:
+    """The fields of a job by name; empty when it is unknown, or finished and not kept."""
+    return Call("job", anchor, (now, job_id), pairs, readonly=True)
+
+
+def explain(anchor: str, now: int, job_id: str) -> Call[list[str]]:
+    """Sentences: first its state, then what it waits for, in order, with times."""
+    return Call("explain", anchor, (now, job_id), texts, readonly=True)
+
+
+def list_jobs(anchor: str, now: int, what: str, start: int, count: int) -> Call[list[Listed]]:
+    """A page of ``pending``, ``active``, ``delayed``, ``dead`` or ``tag:<tag>`` (``count`` at most 500)."""
+    return Call("list", anchor, (now, what, start, count), _listed, readonly=True)
+
+
+def workers(anchor: str, now: int = 0) -> Call[list[WorkerInfo]]:
+    """The consumers of a shard."""
+    return Call("workers", anchor, (now,), _workers, readonly=True)
+
+
+def minutes(anchor: str, now: int, first: int, last: int) -> Call[list[Minute]]:
+    """The statistics of the minutes ``first`` to ``last`` (at most 120), those that have any."""
+    return Call("minutes", anchor, (now, first, last), _minutes, readonly=True)
+
+
+def conservation(anchor: str, now: int = 0) -> Call[Balance]:
+    """Whether the counters agree with each other and with the structures (FAULTS.md, conservation)."""
+    return Call("conservation", anchor, (now,), _balance, readonly=True)
+
+
+def _listed(reply: Any) -> list[Listed]:
+    return [Listed(text(row[0]), pairs(row[1:])) for row in reply]
+
+
+def _workers(reply: Any) -> list[WorkerInfo]:
+    return [
+        WorkerInfo(text(r[0]), text(r[1]), integer(r[2]), integer(r[3]), integer(r[4]), text(r[5]))
+        for r in reply
+    ]
+
+
+def _minutes(reply: Any) -> list[Minute]:
+    return [
+        Minute(integer(row[0]), {name: int(count) for name, count in pairs(row[1:]).items()}) for row in reply
+    ]
+
+
+def _balance(reply: Any) -> Balance:
+    return Balance(integer(reply[0]), {name: int(value) for name, value in pairs(reply[1:]).items()})
