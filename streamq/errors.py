@@ -40,12 +40,6 @@ class StreamqError(Exception):
     """Base of everything streamq raises on purpose."""
 
     code: ClassVar[str] = ""
-    _by_code: ClassVar[dict[str, type[StreamqError]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if cls.code:
-            StreamqError._by_code[cls.code] = cls
 
 
 class ConfigError(StreamqError, ValueError):
@@ -157,5 +151,8 @@ class Cancelled(StreamqError):
 def from_reply(message: str) -> StreamqError | None:
     """The error that a refusal of a Lua function stands for, or None when its first word is no code of ours."""
     code, _, text = message.partition(" ")
-    kind = StreamqError._by_code.get(code)
+    kind = _BY_CODE.get(code)
     return kind(text) if kind else None
+
+
+_BY_CODE = {kind.code: kind for kind in StreamqError.__subclasses__() if kind.code}
