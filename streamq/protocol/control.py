@@ -9,7 +9,7 @@ from streamq.protocol.call import Argument, Call, Flow
 from streamq.protocol.replies import flag, integer, text
 
 __all__ = [
-    "Purged",
+    "Step",
     "cancel",
     "drop",
     "pause",
@@ -19,14 +19,14 @@ __all__ = [
     "resume",
     "retry",
     "retry_all",
-    "retry_some",
+    "retry_step",
 ]
 
 
-class Purged(NamedTuple):
-    """One step of a purge: how many were removed, and where the next step starts (empty: done)."""
+class Step(NamedTuple):
+    """One step over many jobs: how many were touched, where the next step starts (empty: done), and its bound."""
 
-    removed: int
+    touched: int
     cursor: str
     bound: str
 
@@ -56,16 +56,24 @@ def retry(anchor: str, now: int, job: str, replacement: tuple[str, bytes] | None
     return Call("retry", anchor, (now, job, *(replacement or ())), flag, repeatable=False)
 
 
-def retry_some(anchor: str, now: int, limit: int, pairs: Sequence[Argument] = ()) -> Call[int]:
-    """Retry at most ``limit`` dead jobs that match; how many were."""
-    return Call("retry_all", anchor, (now, limit, *pairs), integer, repeatable=False)
+def retry_step(
+    anchor: str,
+    now: int,
+    cursor: str = "-",
+    bound: str = "0",
+    limit: int = 250,
+    pairs: Sequence[Argument] = (),
+) -> Call[Step]:
+    """Look at ``limit`` dead jobs and retry those that match ``pairs`` (task, error, reason, tag)."""
+    return Call("retry_all", anchor, (now, cursor, bound, limit, *pairs), _step, repeatable=False)
 
 
-def retry_all(anchor: str, now: int, pairs: Sequence[Argument] = (), step: int = 250) -> Flow[int]:
+def retry_all(anchor: str, now: int, pairs: Sequence[Argument] = ()) -> Flow[int]:
     """Retry all dead jobs that match, in steps; how many were."""
-    total = 0
-    while count := (yield retry_some(anchor, now, step, pairs)):
-        total += count
+    total, step = 0, Step(0, "-", "0")
+    while step.cursor:
+        step = yield retry_step(anchor, now, step.cursor, step.bound, pairs=pairs)
+        total += step.touched
     return total
 
 
@@ -74,19 +82,19 @@ def drop(anchor: str, now: int, job: str) -> Call[bool]:
     return Call("drop", anchor, (now, job), flag, repeatable=False)
 
 
-def purge_step(anchor: str, now: int, what: str, cursor: str = "-", bound: str = "0") -> Call[Purged]:
+def purge_step(anchor: str, now: int, what: str, cursor: str = "-", bound: str = "0") -> Call[Step]:
     """Remove at most 500 jobs of ``pending``, ``delayed`` or ``dead``."""
-    return Call("purge", anchor, (now, what, cursor, bound), _purged, repeatable=False)
+    return Call("purge", anchor, (now, what, cursor, bound), _step, repeatable=False)
 
 
 def purge(anchor: str, now: int, what: str) -> Flow[int]:
     """Remove all that is there at the moment, in steps; how many were."""
-    total, step = 0, Purged(0, "-", "0")
+    total, step = 0, Step(0, "-", "0")
     while step.cursor:
         step = yield purge_step(anchor, now, what, step.cursor, step.bound)
-        total += step.removed
+        total += step.touched
     return total
 
 
-def _purged(reply: Any) -> Purged:
-    return Purged(integer(reply[0]), text(reply[1]), text(reply[2]))
+def _step(reply: Any) -> Step:
+    return Step(integer(reply[0]), text(reply[1]), text(reply[2]))

@@ -11,6 +11,7 @@ __all__ = [
     "Balance",
     "Listed",
     "Minute",
+    "Page",
     "WorkerInfo",
     "conservation",
     "explain",
@@ -27,6 +28,13 @@ class Listed(NamedTuple):
 
     id: str
     fields: dict[str, str]
+
+
+class Page(NamedTuple):
+    """A page of a list, and where the next one starts (empty: this was the last)."""
+
+    next: str
+    jobs: list[Listed]
 
 
 class WorkerInfo(NamedTuple):
@@ -69,7 +77,7 @@ def explain(anchor: str, now: int, job_id: str) -> Call[list[str]]:
     return Call("explain", anchor, (now, job_id), texts, readonly=True)
 
 
-def list_jobs(anchor: str, now: int, what: str, start: int, count: int) -> Call[list[Listed]]:
+def list_jobs(anchor: str, now: int, what: str, start: str = "-", count: int = 50) -> Call[Page]:
     """A page of ``pending``, ``active``, ``delayed``, ``dead`` or ``tag:<tag>`` (``count`` at most 500)."""
     return Call("list", anchor, (now, what, start, count), _listed, readonly=True)
 
@@ -89,8 +97,8 @@ def conservation(anchor: str, now: int = 0) -> Call[Balance]:
     return Call("conservation", anchor, (now,), _balance, readonly=True)
 
 
-def _listed(reply: Any) -> list[Listed]:
-    return [Listed(text(row[0]), pairs(row[1:])) for row in reply]
+def _listed(reply: Any) -> Page:
+    return Page(text(reply[0]), [Listed(text(row[0]), pairs(row[1:])) for row in reply[1:]])
 
 
 def _workers(reply: Any) -> list[WorkerInfo]:

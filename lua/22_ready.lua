@@ -1,0 +1,103 @@
+-- The ready streams, one a level, and what is due later.
+--   ready:<level>  entries of one field: task → body, or @ → job id
+--   heads          <level> → ms of its first waiting entry (none: nothing waits); lost:<level> → first lost delivery
+--   delayed        job id → due time on the wall clock
+-- What must hold: a level with waiting entries has a head that is not later than the first of them; the counters
+-- pending:<level> and delayed follow every move.
+
+function sq.stream(c, level) return c.anchor .. ':ready:' .. level end
+function sq.record(c, job) return c.anchor .. ':job:' .. job end
+
+-- The level's stream and group. Made at id 0, so that entries that were there before are seen.
+function sq.group(c, level)
+  if c.made[level] or string.find(c.levels, level, 1, true) then return end
+  c.made[level] = true
+  c.levels = c.levels .. level
+  redis.pcall('XGROUP', 'CREATE', sq.stream(c, level), sq.GROUP, '0', 'MKSTREAM')
+  redis.call('HSET', c.meta, 'levels', c.levels)
+end
+
+-- A stranger's XADD may be ahead of the generator: it moves past the stream's last entry.
+local function move_past(c, level, refusal)
+  local info = redis.pcall('XINFO', 'STREAM', sq.stream(c, level))
+  local ms, seq = sq.parts(not info.err and info[8] or '')
+  if not ms or ms > 9e15 or ms < c.ms or (ms == c.ms and seq < c.seq) then error({err = refusal}) end
+  c.ms, c.seq = ms, seq
+end
+
+-- Adds an entry under the generator's next id, and returns that id. Without a value the entry names itself as a job.
+function sq.add(c, level, field, value)
+  sq.group(c, level)
+  local entry = sq.next_id(c)
+  local added = redis.pcall('XADD', sq.stream(c, level), entry, field, value or level .. '-' .. entry)
+  if type(added) == 'table' then
+    move_past(c, level, added.err)
+    entry = sq.next_id(c)
+    redis.call('XADD', sq.stream(c, level), entry, field, value or level .. '-' .. entry)
+  end
+  if not c.made['head' .. level] then
+    c.made['head' .. level] = true
+    redis.call('HSETNX', c.anchor .. ':heads', level, sq.num(c.ms))
+  end
+  sq.count(c, 'pending:' .. level, 1)
+  return entry
+end
+
+function sq.delay(c, job, due)
+  redis.call('ZADD', c.anchor .. ':delayed', sq.num(due), job)
+  sq.count(c, 'delayed', 1)
+end
+
+-- A job with a record goes into its ready stream, as an entry that names it.
+function sq.make_ready(c, job, level)
+  redis.call('HSET', sq.record(c, job), 'state', 'pending', 'entry', sq.add(c, level, sq.RECORD, job))
+end
+
+function sq.promote_due(c)
+  local delayed = c.anchor .. ':delayed'
+  for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', sq.num(c.now), 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
+    redis.call('ZREM', delayed, job)
+    sq.count(c, 'delayed', -1)
+    local level = redis.call('HGET', sq.record(c, job), 'level')
+    if level then sq.make_ready(c, job, level) else sq.count(c, 'purged', 1) end
+  end
+end
+
+-- The level whose head, less what the level is worth, is oldest (of two equal ones the higher); how many levels have
+-- one; and its first lost delivery, if it has any.
+function sq.best_level(c)
+  local heads = redis.call('HGETALL', c.anchor .. ':heads')
+  local best, best_value, seen, levels, lost = nil, nil, {}, 0, {}
+  for i = 1, #heads, 2 do
+    local level = string.sub(heads[i], -1)
+    local value = tonumber(string.match(heads[i + 1], '^%d+')) - tonumber(level) * sq.AGE
+    if not seen[level] then seen[level], levels = true, levels + 1 end
+    if #heads[i] > 1 then lost[level] = heads[i + 1] end
+    if not best or value < best_value or (value == best_value and level > best) then best, best_value = level, value end
+  end
+  return best, levels, lost[best]
+end
+
+-- The level's head after entries up to `last` were taken or removed.
+function sq.renew_head(c, level, last)
+  local first = redis.call('XRANGE', sq.stream(c, level), '(' .. last, '+', 'COUNT', 1)[1]
+  c.made['head' .. level] = nil
+  if first then redis.call('HSET', c.anchor .. ':heads', level, (string.match(first[1], '^%d+')))
+  else redis.call('HDEL', c.anchor .. ':heads', level) end
+end
+
+function sq.owner(c, level, entry)
+  local row = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP, entry, entry, 1)[1]
+  return row and row[2]
+end
+
+function sq.row(c, level, entry)
+  local found = redis.call('XRANGE', sq.stream(c, level), entry, entry)[1]
+  return found and found[2]
+end
+
+-- The entry is over: acknowledged and deleted, in the counters too.
+function sq.remove(c, level, entry)
+  sq.count(c, 'active:' .. level, -redis.call('XACK', sq.stream(c, level), sq.GROUP, entry))
+  redis.call('XDEL', sq.stream(c, level), entry)
+end

@@ -1,0 +1,81 @@
+-- Those who wait for the end of a job: `waiters` holds job id → their reply keys, parted by spaces.
+-- Functions: wait, unwait.
+-- What must hold: who registered for a job that had not ended gets exactly one push when it ends; nothing is paid
+-- while nobody waits (the switch `waiters`).
+
+local REPLY_TTL = 60000        -- ms that an answer waits to be fetched
+
+-- Pushes how the job ended to all who wait for it.
+function sq.tell_waiters(c, job, status, payload)
+  if c.waiters == 0 then return end
+  local keys = redis.call('HGET', c.anchor .. ':waiters', job)
+  if not keys then return end
+  for key in string.gmatch(keys, '%S+') do
+    redis.call('RPUSH', key, job .. ' ' .. status .. ' ' .. (payload or ''))
+    redis.call('PEXPIRE', key, REPLY_TTL)
+  end
+  redis.call('HDEL', c.anchor .. ':waiters', job)
+  sq.switch(c, 'waiters', -1)
+end
+
+-- Which of these plain jobs does somebody wait for? A table of the awaited ones, or nil.
+function sq.awaited(c, level, entries)
+  if c.waiters == 0 then return nil end
+  local jobs, found = {}, nil
+  for i, entry in ipairs(entries) do jobs[i] = level .. '-' .. entry end
+  for i, keys in ipairs(redis.call('HMGET', c.anchor .. ':waiters', unpack(jobs))) do
+    if keys then
+      found = found or {}
+      found[entries[i]] = true
+    end
+  end
+  return found
+end
+
+function sq.failure(error_text, traceback) return (error_text or '') .. '\0' .. (traceback or '') end
+
+-- now, job, reply key -> {status, payload}
+local function wait(anchor, args)
+  local c, job, key = sq.begin(anchor, args[1]), sq.job(args[2]), sq.text(args[3], 'reply key', 512)
+  if string.sub(key, 1, #anchor + 7) ~= anchor .. ':reply:' or string.find(key, '%s') then
+    sq.refuse('INVALID', 'reply key is ' .. sq.shown(key) .. '; it must begin with ' .. anchor .. ':reply:')
+  end
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'reason', 'error', 'traceback')
+  if r[1] == 'completed' then return {r[1], r[2]} end
+  if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
+  local level, entry = string.match(job, '^(%d)-(.+)$')
+  if not r[1] and (not sq.row(c, level, entry) or redis.call('HGET', c.anchor .. ':cancels', job) == 'gone') then
+    return {'gone', false}
+  end
+  -- checked: first write
+  local keys = redis.call('HGET', c.anchor .. ':waiters', job)
+  if not keys then sq.switch(c, 'waiters', 1) end
+  if not keys or not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true) then
+    redis.call('HSET', c.anchor .. ':waiters', job, keys and keys .. ' ' .. key or key)
+  end
+  sq.save(c)
+  return {'waiting', false}
+end
+
+-- now, job, reply key -> 1
+local function unwait(anchor, args)
+  local c, job, key = sq.begin(anchor, args[1]), sq.job(args[2]), sq.text(args[3], 'reply key', 512)
+  -- checked: first write
+  local keys, left = redis.call('HGET', c.anchor .. ':waiters', job), {}
+  if keys then
+    for other in string.gmatch(keys, '%S+') do
+      if other ~= key then left[#left + 1] = other end
+    end
+    if #left > 0 then redis.call('HSET', c.anchor .. ':waiters', job, table.concat(left, ' '))
+    else
+      redis.call('HDEL', c.anchor .. ':waiters', job)
+      sq.switch(c, 'waiters', -1)
+    end
+  end
+  redis.call('UNLINK', key)
+  sq.save(c)
+  return 1
+end
+
+sq.register('wait', {'allow-oom'}, wait)
+sq.register('unwait', {'allow-oom'}, unwait)

@@ -1,0 +1,93 @@
+-- How a job ends, and what is left of it: its record, unique key, tags, marks, waiters, dead letter.
+--   done   a capped list: `<now> <status> <job id> <task>` or, for a batch of plain ones, `<now> completed <line>`
+--   dead   job id → when it gave up; DEAD_MOST of them are kept for DEAD_AGE
+--   marks  <level>-<entry> → `<deaths alone>:<losses>`
+-- What must hold: every job that was enqueued ends once, in exactly one counter; at its end nothing of it is left but a kept
+-- result, a dead letter, or a line of the done log.
+
+function sq.log(c, line)
+  redis.call('LPUSH', c.anchor .. ':done', sq.num(c.now) .. ' ' .. line)
+  if c.now % 16 == 0 or not c.last then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
+end
+
+-- A job without a record gets one: what its entry said.
+function sq.ensure_record(c, job, level, row)
+  if row[1] == sq.RECORD then return end
+  redis.call('HSET', sq.record(c, job), 'level', level, 'task', row[1], 'body', row[2],
+    'created', (string.match(job, '^%d%-(%d+)')))
+end
+
+-- What a delivery leaves in the hashes beside it.
+function sq.forget_delivery(c, level, entry)
+  local field = level .. '-' .. entry
+  if c.marks > 0 then sq.switch(c, 'marks', -redis.call('HDEL', c.anchor .. ':marks', field)) end
+  if c.cancels > 0 then sq.switch(c, 'cancels', -redis.call('HDEL', c.anchor .. ':cancels', field)) end
+end
+
+local function forget_tags(c, job, tags)
+  for tag in string.gmatch(tags, '[^,]+') do redis.call('ZREM', c.anchor .. ':tag:' .. tag, job) end
+end
+
+-- The ending of a job: counted, told to those who wait; its key and tags are free, its record is gone
+-- (unless `keep` ms are given: then a result stays).
+function sq.finish_job(c, job, task, status, payload, keep)
+  local key = sq.record(c, job)
+  local r = redis.call('HMGET', key, 'unique', 'tags')
+  if r[1] then sq.free(c, r[1], job, 'done') end
+  if r[2] then forget_tags(c, job, r[2]) end
+  sq.count(c, status, 1)
+  sq.tell_waiters(c, job, status, payload)
+  redis.call('UNLINK', c.anchor .. ':progress:' .. job)
+  if keep then
+    redis.call('HSET', key, 'state', status, 'result', payload, 'ended', sq.num(c.now))
+    redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
+    redis.call('PEXPIRE', key, keep)
+  else
+    redis.call('UNLINK', key)
+  end
+  sq.log(c, status .. ' ' .. job .. ' ' .. task)
+end
+
+-- One more line of what went wrong; the latest HISTORY of them stay.
+function sq.remember(c, job, line)
+  local old, lines = redis.call('HGET', sq.record(c, job), 'history'), {}
+  for one in string.gmatch(old or '', '[^\n]+') do lines[#lines + 1] = one end
+  lines[#lines + 1] = sq.num(c.now) .. ' ' .. string.sub(string.gsub(line, '\n', ' '), 1, 400)
+  redis.call('HSET', sq.record(c, job), 'history', table.concat(lines, '\n', math.max(1, #lines - sq.HISTORY + 1)))
+end
+
+local function trim_dead(c)
+  local dead = c.anchor .. ':dead'
+  for _ = 1, 4 do
+    local oldest = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
+    if not oldest[1] then return end
+    if redis.call('ZCARD', dead) <= sq.DEAD_MOST and tonumber(oldest[2]) > c.now - sq.DEAD_AGE then return end
+    sq.drop_dead(c, oldest[1])
+  end
+end
+
+-- A dead letter goes for good.
+function sq.drop_dead(c, job)
+  local tags = redis.call('HGET', sq.record(c, job), 'tags')
+  if tags then forget_tags(c, job, tags) end
+  redis.call('UNLINK', sq.record(c, job), c.anchor .. ':progress:' .. job)
+  redis.call('ZREM', c.anchor .. ':dead', job)
+  sq.count(c, 'dead', -1)
+  sq.count(c, 'purged', 1)
+end
+
+-- The job, which has a record and no entry any more, becomes a dead letter.
+function sq.bury(c, job, reason, error_text, traceback)
+  local key = sq.record(c, job)
+  redis.call('HSET', key, 'state', 'dead', 'reason', reason, 'error', error_text, 'traceback', traceback,
+    'died', sq.num(c.now))
+  redis.call('HDEL', key, 'entry', 'due')
+  local r = redis.call('HMGET', key, 'unique', 'task')
+  if r[1] then sq.free(c, r[1], job, 'done') end
+  sq.remember(c, job, 'dead ' .. reason .. ' ' .. error_text)
+  redis.call('ZADD', c.anchor .. ':dead', sq.num(c.now), job)
+  sq.count(c, 'dead', 1)
+  sq.tell_waiters(c, job, 'dead', sq.failure(error_text ~= '' and error_text or reason, traceback))
+  sq.log(c, 'dead ' .. job .. ' ' .. (r[2] or ''))
+  trim_dead(c)
+end

@@ -1,0 +1,169 @@
+-- Settling deliveries. A clean consumer's plain completions settle at once; everything else, and everything of a consumer
+-- that is not clean, is checked entry by entry against the pending list. What is not the caller's is answered as refused.
+-- Effects are written before XACK and XDEL, in the same call. Functions: finish.
+
+local KNOWN = {delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true}
+local settlers = {}
+
+-- Reads `ok level k line entry…` and `outcome level entry n pairs…` from args[i] on.
+function sq.read_settlements(args, i)
+  local list, jobs = {}, 0
+  while args[i] do
+    local outcome, level = args[i], sq.level(args[i + 1])
+    local one = {outcome = outcome, level = level}
+    if outcome == 'ok' then
+      local k = sq.whole(args[i + 2], 'count of completions', 1, sq.BATCH)
+      one.line, one.entries = sq.text(args[i + 3], 'line', 65536), {}
+      for n = 1, k do one.entries[n] = sq.entry(args[i + 3 + n]) end
+      i, jobs = i + 4 + k, jobs + k
+    else
+      if not settlers[outcome] then sq.refuse('INVALID', 'unknown outcome ' .. sq.shown(outcome)) end
+      one.entry = sq.entry(args[i + 2])
+      one.options, i = sq.pairs(args, i + 4, sq.whole(args[i + 3], 'count of pairs', 0, 16), KNOWN)
+      local o = one.options
+      o.delay = sq.whole(o.delay or 0, 'delay', 0, 1e13)
+      o.ttl = o.ttl and sq.whole(o.ttl, 'ttl', 1, 1e13)
+      o.result = sq.text(o.result or '', 'result', sq.BODY_BYTES)
+      for _, name in ipairs{'error', 'traceback', 'reason'} do o[name] = sq.text(o[name] or '', name, 2 * sq.TEXT_BYTES) end
+      jobs = jobs + 1
+    end
+    list[#list + 1] = one
+  end
+  if jobs > sq.BATCH then sq.refuse('LIMIT', 'a call settles at most ' .. sq.BATCH .. ' deliveries') end
+  return list
+end
+
+local function refuse(report, level, entry)
+  report.refused[#report.refused + 1] = level
+  report.refused[#report.refused + 1] = entry
+end
+
+-- Of these entries: those that the caller may settle as plain completions, in the order they came.
+local function settleable(c, me, one, report)
+  local awaited = sq.awaited(c, one.level, one.entries)
+  if me.clean and not awaited then return one.entries end
+  local own = {}
+  for _, entry in ipairs(one.entries) do
+    if not me.clean and sq.owner(c, one.level, entry) ~= me.id then refuse(report, one.level, entry)
+    elseif awaited and awaited[entry] and sq.owner(c, one.level, entry) == me.id then
+      report.wanted[#report.wanted + 1] = one.level
+      report.wanted[#report.wanted + 1] = entry
+    else own[#own + 1] = entry end
+  end
+  return own
+end
+
+local function settle_plain(c, me, one, report)
+  local entries, stream = settleable(c, me, one, report), sq.stream(c, one.level)
+  if #entries == 0 then return end
+  if c.marks + c.cancels > 0 then
+    for _, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry) end
+  end
+  local live = redis.call('XACK', stream, sq.GROUP, unpack(entries))
+  if live == #entries then redis.call('XDEL', stream, unpack(entries))
+  else
+    for _, entry in ipairs(entries) do
+      if redis.call('XDEL', stream, entry) == 0 then refuse(report, one.level, entry) end
+    end
+  end
+  sq.count(c, 'active:' .. one.level, -live)
+  sq.count(c, 'completed', live)
+  if live > 0 and one.line ~= '' then sq.log(c, 'completed ' .. one.line) end
+end
+
+-- The settlers of single deliveries, called before the entry goes.
+
+function settlers.done(c, job, o)
+  sq.finish_job(c, job, o.task, 'completed', o.result, o.ttl)
+end
+
+function settlers.cancelled(c, job, o)
+  sq.finish_job(c, job, o.task, 'cancelled', o.reason)
+end
+
+function settlers.dead(c, job, o)
+  sq.bury(c, job, o.reason ~= '' and o.reason or 'failed', o.error, o.traceback)
+end
+
+-- Back into `delayed`, whatever the reason: its record says which.
+local function again(c, job, state, delay)
+  local due = c.now + delay
+  redis.call('HSET', sq.record(c, job), 'state', state, 'due', sq.num(due))
+  redis.call('HDEL', sq.record(c, job), 'entry')
+  sq.delay(c, job, due)
+end
+
+function settlers.retry(c, job, o)
+  local attempt = redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)
+  redis.call('HSET', sq.record(c, job), 'error', o.error, 'traceback', o.traceback)
+  sq.remember(c, job, 'attempt ' .. attempt .. ' ' .. o.error)
+  again(c, job, 'retrying', o.delay)
+end
+
+function settlers.snooze(c, job, o)
+  redis.call('HSET', sq.record(c, job), 'reason', o.reason)
+  again(c, job, 'retrying', o.delay)
+end
+
+-- The pause doubles from 1 s to 32 s; the record's `parked` counts.
+function settlers.park(c, job, o)
+  local times = redis.call('HINCRBY', sq.record(c, job), 'parked', 1)
+  redis.call('HSET', sq.record(c, job), 'reason', o.reason)
+  again(c, job, 'retrying', 1000 * 2 ^ math.min(times - 1, 5))
+end
+
+function settlers.release() end
+
+-- A job that was cancelled while it ran does not come back, whatever its worker says.
+local function outcome_of(c, one)
+  if one.outcome == 'done' or one.outcome == 'dead' or c.cancels == 0 then return one.outcome end
+  local asked = redis.call('HEXISTS', c.anchor .. ':cancels', one.level .. '-' .. one.entry) == 1
+  return asked and 'cancelled' or one.outcome
+end
+
+local function settle_single(c, me, one, report)
+  local level, entry = one.level, one.entry
+  if sq.owner(c, level, entry) ~= me.id then return refuse(report, level, entry) end
+  local outcome = outcome_of(c, one)
+  if outcome == 'release' then
+    sq.revoke(c, me)
+    sq.lose(c, level, entry)
+    sq.ring(c, 1)
+    return
+  end
+  local row = sq.row(c, level, entry)
+  if not row then
+    sq.count(c, 'purged', 1)
+    sq.forget_delivery(c, level, entry)
+    sq.remove(c, level, entry)
+    return refuse(report, level, entry)
+  end
+  local job = row[1] == sq.RECORD and row[2] or level .. '-' .. entry
+  if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, row) end
+  one.options.task = row[1] == sq.RECORD and redis.call('HGET', sq.record(c, job), 'task') or row[1]
+  sq.forget_delivery(c, level, entry)
+  settlers[outcome](c, job, one.options)
+  sq.remove(c, level, entry)
+end
+
+function sq.settle(c, me, list)
+  local report = {refused = {}, wanted = {}}
+  for _, one in ipairs(list) do
+    if one.outcome == 'ok' then settle_plain(c, me, one, report) else settle_single(c, me, one, report) end
+  end
+  return report
+end
+
+-- now, consumer, generation, settlement ... -> {state, refused, wanted}
+local function finish(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  local me = sq.caller(c, args[2], args[3])
+  local list = sq.read_settlements(args, 4)
+  -- checked: first write
+  local report = sq.settle(c, me, list)
+  sq.watch_over(c)
+  sq.save(c)
+  return {sq.state_of(me), report.refused, report.wanted}
+end
+
+sq.register('finish', {'allow-oom'}, finish)

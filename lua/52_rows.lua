@@ -1,0 +1,61 @@
+-- What is handed out: the row of a delivery. A plain entry is its own row; behind an entry of a job with a record stands
+-- the record. Some entries end here instead: cancelled before, asked to stop before they were lost, expired, malformed.
+-- What must hold: whatever was read from the group is handed out or settled in the same call.
+
+-- {entry, {@, job, task, body, attempt, created}}, or nil when the record is gone. Body is false above INLINE_BYTES.
+function sq.record_row(c, entry, job)
+  local r = redis.call('HMGET', sq.record(c, job), 'task', 'body', 'attempt', 'created', 'expires', 'until', 'unique')
+  if not r[1] then return nil end
+  return {entry, {sq.RECORD, job, r[1], r[2], tonumber(r[3] or 0), r[4]}}, r
+end
+
+-- A cancelled job's entry that was left to be dropped.
+local function drop_tomb(c, level, entry)
+  sq.forget_delivery(c, level, entry)
+  sq.switch(c, 'tombs', -1)
+  sq.count(c, 'tombs:' .. level, -1)
+  redis.call('XACK', sq.stream(c, level), sq.GROUP, entry)
+  redis.call('XDEL', sq.stream(c, level), entry)
+end
+
+local function cancelled(c, level, entry, fields)
+  local job = fields[1] == sq.RECORD and fields[2] or level .. '-' .. entry
+  sq.finish_job(c, job, fields[1], 'cancelled')
+  sq.forget_delivery(c, level, entry)
+  sq.remove(c, level, entry)
+end
+
+-- An entry that names a job without a record: nobody can run it, so it is kept as a dead letter under its own id.
+local function orphan(c, level, entry, fields)
+  local job = level .. '-' .. entry
+  redis.call('HSET', sq.record(c, job), 'level', level, 'task', '?', 'body', sq.shown(fields[2]), 'created', sq.num(c.now))
+  sq.forget_delivery(c, level, entry)
+  sq.remove(c, level, entry)
+  sq.bury(c, job, 'malformed', 'its entry names a job that has no record', '')
+end
+
+local function open(c, level, entry, fields)
+  local row, r = sq.record_row(c, entry, fields[2])
+  if not row then return orphan(c, level, entry, fields) end
+  if r[5] and not r[3] and tonumber(r[5]) < c.now then
+    sq.finish_job(c, fields[2], r[1], 'expired')
+    sq.forget_delivery(c, level, entry)
+    sq.remove(c, level, entry)
+    return nil
+  end
+  if r[6] == 'start' then sq.free(c, r[7], fields[2], 'start') end
+  return row
+end
+
+-- The row of an entry that this call has given to the caller, or nil; `tomb` tells that it had ended before.
+function sq.admit(c, level, raw)
+  local entry, fields = raw[1], raw[2]
+  local cancel = c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry)
+  if cancel == 'gone' then
+    drop_tomb(c, level, entry)
+    return nil, true
+  end
+  if cancel then return cancelled(c, level, entry, fields) end
+  if fields[1] ~= sq.RECORD then return raw end
+  return open(c, level, entry, fields)
+end

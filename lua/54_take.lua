@@ -1,0 +1,151 @@
+-- The pop. One call settles what the caller has done, gives back what the dead held, promotes what is due, and hands out
+-- deliveries: the lost ones of a level before new ones, the levels by priority with aging. Functions: take, adopt.
+-- What must hold: only a clean consumer gets deliveries, and that is judged after the settlements and the recovery of the
+-- same call; whoever leaves work behind rings, and whoever leaves a due time behind has it watched.
+
+local MIXED = 16                 -- deliveries of one level before the levels are compared again
+local ROUNDS = 64                -- comparisons a call
+
+-- Up to n lost deliveries of a level, from its first lost one on.
+local function claim_lost(c, me, level, first, n, rows)
+  local claimed = redis.call('XAUTOCLAIM', sq.stream(c, level), sq.GROUP, me.id, sq.FOREVER, first, 'COUNT', n)
+  for _, raw in ipairs(claimed[2]) do
+    local row = raw and sq.admit(c, level, raw)
+    if row then rows[#rows + 1] = row end
+  end
+  local vanished = #(claimed[3] or {})
+  sq.count(c, 'active:' .. level, -vanished)
+  sq.count(c, 'purged', vanished)
+  sq.renew_lost(c, level)
+end
+
+-- Up to n new ones, and the level's new head.
+local function read_new(c, me, level, n, rows)
+  local read = redis.call('XREADGROUP', 'GROUP', sq.GROUP, me.id, 'COUNT', n, 'STREAMS', sq.stream(c, level), '>')
+  local entries, tombs = read and read[1][2] or {}, 0
+  if #entries == n then sq.renew_head(c, level, entries[n][1])
+  else
+    redis.call('HDEL', c.anchor .. ':heads', level)
+    c.made['head' .. level] = nil
+  end
+  for _, raw in ipairs(entries) do
+    local row, tomb = sq.admit(c, level, raw)
+    if row then rows[#rows + 1] = row elseif tomb then tombs = tombs + 1 end
+  end
+  sq.count(c, 'pending:' .. level, tombs - #entries)
+  sq.count(c, 'active:' .. level, #entries - tombs)
+end
+
+local function read_level(c, me, level, first_lost, n, rows)
+  if first_lost then claim_lost(c, me, level, first_lost, n, rows) end
+  if #rows < n then read_new(c, me, level, n - #rows, rows) end
+end
+
+-- A level that cannot be read (a stranger put something else there) is skipped until a sweep finds it well.
+local function skip_level(c, level)
+  redis.call('HDEL', c.anchor .. ':heads', level, 'lost:' .. level)
+  redis.call('HDEL', c.meta, 'swept')
+end
+
+-- Up to n deliveries as {level, rows, level, rows …}; how many.
+local function fill(c, me, n, groups)
+  local got = 0
+  for _ = 1, ROUNDS do
+    if got >= n then break end
+    local level, levels, first_lost = sq.best_level(c)
+    if not level then break end
+    local rows = {}
+    if not pcall(read_level, c, me, level, first_lost, levels > 1 and math.min(n - got, MIXED) or n - got, rows) then
+      skip_level(c, level)
+    end
+    if #rows > 0 then
+      groups[#groups + 1] = level
+      groups[#groups + 1] = rows
+      got = got + #rows
+    end
+  end
+  return got
+end
+
+-- Up to k suspects, each of which the caller runs in a process of its own.
+local function claim_suspects(c, me, k, groups)
+  for level in string.gmatch(c.suspects > 0 and c.levels or '', '%d') do
+    local rows = {}
+    for _, found in ipairs(k > 0 and redis.call('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', k, 'suspects') or {}) do
+      local raw = redis.call('XCLAIM', sq.stream(c, level), sq.GROUP, me.id, 0, found[1])[1]
+      sq.switch(c, 'suspects', -1)
+      k = k - 1
+      local row = raw and sq.admit(c, level, raw)
+      if row then rows[#rows + 1] = row end
+    end
+    if #rows > 0 then
+      groups[#groups + 1] = level
+      groups[#groups + 1] = rows
+    end
+  end
+end
+
+-- Who is told that work or a due time is left, and how long the caller may sleep.
+local function hand_on(c, me, n, got)
+  if not c.paused and sq.best_level(c) then sq.ring(c, got == n and n > 0 and 2 or 1) end
+  if me.clean and got < n then return sq.sleep(c, me.id) end
+  sq.pass_on(c, me.id)
+  return 0
+end
+
+function sq.state_of(me) return me.clean and 'clean' or me.state == 'clean' and 'revoked' or me.state end
+
+-- now, consumer, generation, n, isolate, settlement … -> {state, mono, now, fence, sleep, refused, wanted, commands,
+-- suspects, groups, alone}
+local function take(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  local me = sq.caller(c, args[2], args[3])
+  local n, isolate = sq.whole(args[4], 'n', 0, sq.TAKE), sq.whole(args[5], 'isolate', 0, 100)
+  local list = sq.read_settlements(args, 6)
+  -- checked: first write
+  local report = sq.settle(c, me, list)
+  redis.call('ZREM', c.anchor .. ':idle', me.id)
+  redis.call('ZREM', c.anchor .. ':woken', me.id)
+  if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end
+  sq.promote_due(c)
+  sq.sweep(c)
+  local groups, alone, got = {}, {}, 0
+  if me.clean and not c.paused then
+    got = fill(c, me, n, groups)
+    claim_suspects(c, me, isolate, alone)
+  end
+  local fence = (got > 0 or #alone > 0) and sq.next_fence(c) or sq.num(c.fence)
+  local sleep, commands = hand_on(c, me, n, got), sq.drop_commands(c, me.id)
+  sq.save(c)
+  return {sq.state_of(me), c.mono, c.now, fence, sleep, report.refused, report.wanted, commands, c.suspects, groups, alone}
+end
+
+-- now, consumer, generation -> {state, groups, mono, now, fence}
+local function adopt(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  local me, generation = sq.caller(c, args[2], args[3])
+  -- checked: first write
+  local groups = {}
+  if me.state ~= 'unknown' then
+    me.generation = generation
+    sq.store_consumer(c, me)
+    for level in string.gmatch(c.levels, '%d') do
+      local rows = {}
+      for _, found in ipairs(redis.call('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', sq.BATCH, me.id)) do
+        local fields = sq.row(c, level, found[1])
+        local row = fields and (fields[1] == sq.RECORD and sq.record_row(c, found[1], fields[2]) or {found[1], fields})
+        if row then rows[#rows + 1] = row end
+      end
+      if #rows > 0 then
+        groups[#groups + 1] = level
+        groups[#groups + 1] = rows
+      end
+    end
+  end
+  local fence = sq.next_fence(c)
+  sq.save(c)
+  return {sq.state_of(me), groups, c.mono, c.now, fence}
+end
+
+sq.register('take', {'allow-oom'}, take)
+sq.register('adopt', {'allow-oom'}, adopt)

@@ -1,0 +1,139 @@
+-- Steering one queue or one job. Functions: pause, resume, cancel, promote, progress, report.
+-- What must hold: a pending job that is cancelled leaves its entry as a tombstone, because deleting an undelivered entry
+-- would make the group's lag unknown for good; a running one ends when its worker, or its next delivery, obeys.
+
+-- now, note -> 1
+local function pause(anchor, args)
+  local c, note = sq.begin(anchor, args[1]), sq.text(args[2] or '', 'note', 1024)
+  -- checked: first write
+  redis.call('HSET', c.meta, 'paused', '1', 'paused_at', sq.num(c.now), 'paused_note', note)
+  sq.save(c)
+  return 1
+end
+
+-- now -> 1
+local function resume(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  -- checked: first write
+  redis.call('HDEL', c.meta, 'paused', 'paused_at', 'paused_note')
+  c.paused = false
+  sq.ring(c, 1)
+  sq.save(c)
+  return 1
+end
+
+-- Where a job is: {place, level, entry, task}. Place: delayed, ready, given (with its owner), dead, ended, gone.
+function sq.find(c, job)
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task')
+  local level, entry = string.match(job, '^(%d)-(.+)$')
+  if r[1] == 'dead' then return {place = 'dead', task = r[4]} end
+  if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
+  if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
+  if r[1] then level, entry = r[2], r[3] end
+  local found = redis.pcall('XRANGE', sq.stream(c, level), entry, entry)
+  local row = not found.err and found[1] and found[1][2]
+  if not row or redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry) == 'gone' then return {place = 'gone'} end
+  local owner = sq.owner(c, level, entry)
+  return {place = owner and 'given' or 'ready', owner = owner, level = level, entry = entry, task = r[4] or row[1], row = row}
+end
+
+-- It waits for its first delivery: counted as cancelled now, dropped by the pop later.
+local function leave_tomb(c, job, at)
+  redis.call('HSET', c.anchor .. ':cancels', at.level .. '-' .. at.entry, 'gone')
+  sq.switch(c, 'cancels', 1)
+  sq.switch(c, 'tombs', 1)
+  sq.count(c, 'tombs:' .. at.level, 1)
+  sq.count(c, 'pending:' .. at.level, -1)
+  sq.finish_job(c, job, at.task, 'cancelled')
+end
+
+local function ask_worker(c, at)
+  if redis.call('HSET', c.anchor .. ':cancels', at.level .. '-' .. at.entry, 'asked') == 1 then sq.switch(c, 'cancels', 1) end
+  sq.command(c, at.owner, 'cancel ' .. at.level .. ' ' .. at.entry)
+end
+
+-- It was given, but nobody runs it at the moment.
+local function drop_given(c, job, at)
+  sq.finish_job(c, job, at.task, 'cancelled')
+  sq.forget_delivery(c, at.level, at.entry)
+  sq.remove(c, at.level, at.entry)
+  if at.owner == 'lost' then sq.renew_lost(c, at.level) else sq.switch(c, 'suspects', -1) end
+end
+
+-- now, job -> CANCELLED | ASKED | GONE
+local function cancel(anchor, args)
+  local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
+  local at, answer = sq.find(c, job), 'CANCELLED'
+  -- checked: first write
+  if at.place == 'delayed' then
+    sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job))
+    sq.finish_job(c, job, at.task, 'cancelled')
+  elseif at.place == 'ready' then leave_tomb(c, job, at)
+  elseif at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then drop_given(c, job, at)
+  elseif at.place == 'given' then
+    ask_worker(c, at)
+    answer = 'ASKED'
+  else answer = 'GONE' end
+  sq.save(c)
+  return answer
+end
+
+-- now, job -> 1
+local function promote(anchor, args)
+  local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
+  if not redis.call('ZSCORE', c.anchor .. ':delayed', job) then
+    sq.refuse('STATE', 'job ' .. job .. ' does not wait for a time: it is ' .. sq.find(c, job).place)
+  end
+  -- checked: first write
+  redis.call('ZADD', c.anchor .. ':delayed', sq.num(c.now), job)
+  redis.call('HSET', sq.record(c, job), 'due', sq.num(c.now))
+  sq.promote_due(c)
+  sq.watch_over(c)
+  if not c.paused then sq.ring(c, 1) end
+  sq.save(c)
+  return 1
+end
+
+local TOLD = {fraction = true, note = true, partial = true}
+
+-- now, consumer, generation, level, entry, job, n, pairs -> 1 | 0
+local function progress(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  local me = sq.caller(c, args[2], args[3])
+  local level, entry, job = sq.level(args[4]), sq.entry(args[5]), sq.job(args[6])
+  local told = sq.pairs(args, 8, sq.whole(args[7], 'count of pairs', 0, 6), TOLD)
+  sq.text(told.note or '', 'note', 1024)
+  sq.text(told.partial or '', 'partial', sq.BODY_BYTES)
+  if sq.owner(c, level, entry) ~= me.id then return 0 end
+  if c.cancels > 0 and redis.call('HEXISTS', c.anchor .. ':cancels', level .. '-' .. entry) == 1 then return 0 end
+  -- checked: first write
+  local key = c.anchor .. ':progress:' .. job
+  redis.call('HSET', key, 'at', sq.num(c.now))
+  for name, value in pairs(told) do redis.call('HSET', key, name, value) end
+  redis.call('EXPIRE', key, 86400)
+  sq.save(c)
+  return 1
+end
+
+-- now, name, count … -> 1
+local function report(anchor, args)
+  local c = sq.begin(anchor, args[1])
+  if #args > 4001 then sq.refuse('LIMIT', 'more than 2,000 counts') end
+  for i = 2, #args, 2 do
+    sq.text(args[i], 'name', 256)
+    sq.whole(args[i + 1], 'count', 0, 1e12)
+  end
+  -- checked: first write
+  local key = anchor .. ':minute:' .. sq.num(math.floor(c.now / 60000))
+  for i = 2, #args, 2 do redis.call('HINCRBY', key, args[i], args[i + 1]) end
+  redis.call('EXPIRE', key, 7200)
+  sq.save(c)
+  return 1
+end
+
+sq.register('pause', {'allow-oom'}, pause)
+sq.register('resume', {'allow-oom'}, resume)
+sq.register('cancel', {'allow-oom'}, cancel)
+sq.register('promote', {'allow-oom'}, promote)
+sq.register('progress', {}, progress)
+sq.register('report', {}, report)

@@ -1,0 +1,96 @@
+-- Emptying what waits, in steps. Functions: purge.
+-- What must hold: a step removes at most STEP jobs; what is added after the first step stays; keys, tags and waiters of
+-- purged jobs are free; the group's lag is known again afterwards (deleting undelivered entries makes it nil).
+
+local STEP = 500
+
+local function group_of(c, level)
+  local groups = redis.pcall('XINFO', 'GROUPS', sq.stream(c, level))
+  for _, group in ipairs(groups.err and {} or groups) do
+    if group[2] == sq.GROUP then return group[8] end
+  end
+end
+
+local function purge_entry(c, level, raw)
+  local entry, fields = raw[1], raw[2]
+  local job = fields[1] == sq.RECORD and fields[2] or level .. '-' .. entry
+  if c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry) == 'gone' then
+    sq.switch(c, 'tombs', -1)
+    sq.count(c, 'tombs:' .. level, -1)
+  else
+    sq.finish_job(c, job, fields[1], 'cancelled')
+    sq.count(c, 'pending:' .. level, -1)
+  end
+  sq.forget_delivery(c, level, entry)
+  redis.call('XDEL', sq.stream(c, level), entry)
+end
+
+local function repair_lag(c, level, delivered)
+  local stream = sq.stream(c, level)
+  local waiting = redis.call('XLEN', stream) - redis.call('XPENDING', stream, sq.GROUP)[1]
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'entries-added' then
+      redis.pcall('XGROUP', 'SETID', stream, sq.GROUP, delivered, 'ENTRIESREAD', sq.num(info[i + 1] - waiting))
+    end
+  end
+end
+
+-- One step over one level; how many were removed, and whether the level is done.
+local function purge_level(c, level, bound)
+  local delivered = group_of(c, level)
+  if not delivered or not sq.before(delivered, bound) then return 0, true end
+  local rows = redis.call('XRANGE', sq.stream(c, level), '(' .. delivered, bound, 'COUNT', STEP)
+  for _, raw in ipairs(rows) do purge_entry(c, level, raw) end
+  if #rows > 0 then
+    repair_lag(c, level, delivered)
+    sq.renew_head(c, level, rows[#rows][1])
+  end
+  return #rows, #rows < STEP
+end
+
+local function purge_pending(c, cursor, bound)
+  local level = cursor == '-' and 9 or sq.whole(cursor, 'cursor', 0, 9)
+  if bound == '0' then bound = sq.num(c.ms) .. '-' .. sq.num(c.seq) end
+  sq.entry(bound)
+  local removed, done = purge_level(c, tostring(level), bound)
+  while done and removed == 0 and level > 0 do
+    level = level - 1
+    removed, done = purge_level(c, tostring(level), bound)
+  end
+  return {removed, done and (level == 0 and '' or tostring(level - 1)) or tostring(level), bound}
+end
+
+-- Delayed and dead ones are counted down from how many there were at the first step.
+local function purge_set(c, key, bound, remove)
+  local left = bound == '0' and redis.call('ZCARD', key) or sq.whole(bound, 'bound', 0, 1e9)
+  local jobs = redis.call('ZRANGE', key, 0, math.min(left, STEP) - 1)
+  if left == 0 then jobs = {} end
+  for _, job in ipairs(jobs) do remove(job) end
+  left = left - #jobs
+  return {#jobs, (#jobs == 0 or left <= 0) and '' or '0', sq.num(math.max(left, 1))}
+end
+
+-- now, what, cursor, bound -> {removed, next cursor, bound}
+local function purge(anchor, args)
+  local c, what, cursor, bound = sq.begin(anchor, args[1]), args[2], args[3], args[4] or '0'
+  if what ~= 'pending' and what ~= 'delayed' and what ~= 'dead' then
+    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, delayed or dead is due')
+  end
+  if not cursor then sq.refuse('INVALID', 'cursor is missing; - begins') end
+  -- checked: first write
+  local answer
+  if what == 'pending' then answer = purge_pending(c, cursor, bound)
+  elseif what == 'dead' then answer = purge_set(c, anchor .. ':dead', bound, function(job) sq.drop_dead(c, job) end)
+  else
+    answer = purge_set(c, anchor .. ':delayed', bound, function(job)
+      redis.call('ZREM', anchor .. ':delayed', job)
+      sq.count(c, 'delayed', -1)
+      sq.finish_job(c, job, redis.call('HGET', sq.record(c, job), 'task') or '', 'cancelled')
+    end)
+  end
+  sq.save(c)
+  return answer
+end
+
+sq.register('purge', {'allow-oom'}, purge)

@@ -1,0 +1,231 @@
+-- Looking without changing: every function here is no-writes, so FCALL_RO runs it, also on a replica and for a user that
+-- may only read. Functions: stats, job, list, workers, minutes, conservation.
+
+local READ = {'no-writes', 'allow-stale'}
+
+local function counts_of(c)
+  local flat, counts = redis.call('HGETALL', c.anchor .. ':counts'), {}
+  for i = 1, #flat, 2 do counts[flat[i]] = tonumber(flat[i + 1]) end
+  return counts
+end
+
+local function total(counts, name)
+  local n = 0
+  for level = 0, 9 do n = n + (counts[name .. ':' .. level] or 0) end
+  return n
+end
+
+-- now -> {name, value, …}
+local function stats(anchor, args)
+  local c = sq.look(anchor, args[1])
+  local counts, out = counts_of(c), {}
+  local function say(name, value)
+    out[#out + 1] = name
+    out[#out + 1] = type(value) == 'number' and sq.num(value) or value
+  end
+  for _, name in ipairs{'enqueued', 'completed', 'dead', 'cancelled', 'expired', 'skipped', 'purged', 'delayed', 'waiting'} do
+    say(name, counts[name] or 0)
+  end
+  say('pending', total(counts, 'pending'))
+  say('active', total(counts, 'active'))
+  for level = 9, 0, -1 do
+    if (counts['pending:' .. level] or 0) > 0 then say('pending:' .. level, counts['pending:' .. level]) end
+  end
+  say('suspects', c.suspects)
+  say('workers', redis.call('HLEN', anchor .. ':consumers'))
+  say('idle', redis.call('ZCARD', anchor .. ':idle'))
+  say('paused', c.paused and '1' or '0')
+  if c.paused then say('paused_note', redis.call('HGET', c.meta, 'paused_note') or '') end
+  local oldest
+  local heads = redis.call('HGETALL', anchor .. ':heads')
+  for i = 1, #heads, 2 do
+    local ms = tonumber(string.match(heads[i + 1], '^%d+'))
+    if not oldest or ms < oldest then oldest = ms end
+  end
+  say('oldest_ms', oldest and math.max(0, c.mono - oldest) or 0)
+  local due = sq.earliest(c)
+  if due then say('next_due', due) end
+  say('now', c.now)
+  say('mono', c.mono)
+  return out
+end
+
+local PLACES = {delayed = 'scheduled', ready = 'pending', given = 'active', dead = 'dead'}
+
+-- now, job -> {name, value, …}
+local function job(anchor, args)
+  local c, id = sq.look(anchor, args[1]), sq.job(args[2])
+  local at = sq.find(c, id)
+  if at.place == 'gone' then return {} end
+  local fields = redis.call('HGETALL', sq.record(c, id))
+  local out, stored = {'id', id}, nil
+  for i = 1, #fields, 2 do
+    if fields[i] == 'state' then stored = fields[i + 1]
+    else
+      out[#out + 1] = fields[i]
+      out[#out + 1] = fields[i + 1]
+    end
+  end
+  if #fields == 0 then
+    for _, value in ipairs{'level', at.level, 'task', at.row[1], 'body', at.row[2] or '', 'entry', at.entry,
+      'created', string.match(at.entry, '^%d+')} do out[#out + 1] = value end
+  end
+  local state = at.place == 'ended' and stored or at.place == 'delayed' and stored or PLACES[at.place]
+  if at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then state = 'pending' end
+  for _, value in ipairs{'state', state, 'owner', at.owner or ''} do out[#out + 1] = value end
+  local told = redis.call('HGETALL', anchor .. ':progress:' .. id)
+  for i = 1, #told, 2 do
+    out[#out + 1] = 'progress_' .. told[i]
+    out[#out + 1] = told[i + 1]
+  end
+  return out
+end
+
+-- What a list shows of a job.
+local function brief(c, id, task, more)
+  local r = redis.call('HMGET', sq.record(c, id), 'task', 'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags')
+  local row = {id, 'task', task or r[1] or '?'}
+  for i, name in ipairs{'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags'} do
+    if r[i + 1] then
+      row[#row + 1] = name
+      row[#row + 1] = r[i + 1]
+    end
+  end
+  for _, value in ipairs(more or {}) do row[#row + 1] = value end
+  return row
+end
+
+local function list_set(c, key, start, count)
+  local rows, from = {}, start == '-' and 0 or sq.whole(start, 'start', 0, 1e9)
+  for _, id in ipairs(redis.call('ZRANGE', key, from, from + count - 1)) do rows[#rows + 1] = brief(c, id) end
+  return #rows == count and sq.num(from + count) or '', rows
+end
+
+-- Entries of the levels from the highest on; the place to go on is `<level> <last entry>`.
+local function list_streams(c, start, count, read)
+  local first, after = string.match(start, '^(%d) (%S+)$')
+  local rows, from = {}, tonumber(first or 9)
+  for level = from, 0, -1 do
+    level = tostring(level)
+    if string.find(c.levels, level, 1, true) then
+      local last = read(level, level == first and after or nil, count - #rows, rows)
+      if #rows >= count and last then return level .. ' ' .. last, rows end
+    end
+  end
+  return '', rows
+end
+
+local function entry_row(c, level, raw, more)
+  local fields = raw[2]
+  if fields[1] == sq.RECORD then return brief(c, fields[2], nil, more) end
+  return brief(c, level .. '-' .. raw[1], fields[1], more)
+end
+
+local function read_pending(c)
+  return function(level, after, count, rows)
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', sq.stream(c, level))) do
+      if group[2] == sq.GROUP then after = after or group[8] end
+    end
+    local last
+    for _, raw in ipairs(count > 0 and redis.call('XRANGE', sq.stream(c, level), '(' .. (after or '0-0'), '+', 'COUNT', count) or {}) do
+      last = raw[1]
+      if c.cancels == 0 or redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. last) ~= 'gone' then
+        rows[#rows + 1] = entry_row(c, level, raw, {'state', 'pending'})
+      end
+    end
+    return last
+  end
+end
+
+local function read_active(c)
+  return function(level, after, count, rows)
+    local last
+    local from = after and '(' .. after or '-'
+    for _, found in ipairs(count > 0 and redis.call('XPENDING', sq.stream(c, level), sq.GROUP, from, '+', count) or {}) do
+      last = found[1]
+      local raw = redis.call('XRANGE', sq.stream(c, level), last, last)[1]
+      if raw then rows[#rows + 1] = entry_row(c, level, raw, {'owner', found[2], 'deliveries', sq.num(found[4])}) end
+    end
+    return last
+  end
+end
+
+-- now, what, start, count -> {next start, row …}; a row is {id, name, value, …}
+local function list(anchor, args)
+  local c, what, start = sq.look(anchor, args[1]), args[2] or '', args[3] or '-'
+  local count, tag = sq.whole(args[4] or 50, 'count', 1, 500), string.match(what, '^tag:(.+)$')
+  local nxt, rows
+  if what == 'delayed' or what == 'dead' then nxt, rows = list_set(c, anchor .. ':' .. what, start, count)
+  elseif tag then nxt, rows = list_set(c, anchor .. ':tag:' .. tag, start, count)
+  elseif what == 'pending' then nxt, rows = list_streams(c, start, count, read_pending(c))
+  elseif what == 'active' then nxt, rows = list_streams(c, start, count, read_active(c))
+  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, active, delayed, dead or tag:<tag> is due') end
+  return {nxt, unpack(rows)}
+end
+
+-- now -> {{consumer, state, lease left, idle ms or -1, active, about} …}, at most 1,000
+local function workers(anchor, args)
+  local c, out, active = sq.look(anchor, args[1]), {}, {}
+  for level in string.gmatch(c.levels, '%d') do
+    local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
+    for _, row in ipairs(not pending.err and pending[4] or {}) do active[row[1]] = (active[row[1]] or 0) + tonumber(row[2]) end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', anchor .. ':alive', 0, 999)) do
+    local ends, since = redis.call('ZSCORE', anchor .. ':alive', id), redis.call('ZSCORE', anchor .. ':idle', id)
+    out[#out + 1] = {id, sq.state_of(sq.consumer(c, id)), math.max(0, math.floor(tonumber(ends) - c.mono)),
+      since and math.max(0, math.floor(c.mono - tonumber(since))) or -1, active[id] or 0,
+      redis.call('HGET', anchor .. ':workers', id) or ''}
+  end
+  return out
+end
+
+-- now, from, to -> {{minute, name, count …} …}
+local function minutes(anchor, args)
+  sq.look(anchor, args[1])
+  local from = sq.whole(args[2], 'from', 0, 1e12)
+  local to, out = sq.whole(args[3], 'to', from, from + 119), {}
+  for minute = from, to do
+    local flat = redis.call('HGETALL', anchor .. ':minute:' .. sq.num(minute))
+    if #flat > 0 then out[#out + 1] = {sq.num(minute), unpack(flat)} end
+  end
+  return out
+end
+
+-- How far the counters of the levels are from their streams: the sum of the distances.
+local function distance(c, counts)
+  local off = math.abs((counts.delayed or 0) - redis.call('ZCARD', c.anchor .. ':delayed'))
+    + math.abs((counts.dead or 0) - redis.call('ZCARD', c.anchor .. ':dead'))
+  for level in string.gmatch(c.levels, '%d') do
+    local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
+    local given = not pending.err and pending[1] or 0
+    local waiting = redis.call('XLEN', sq.stream(c, level)) - given - (counts['tombs:' .. level] or 0)
+    off = off + math.abs(given - (counts['active:' .. level] or 0)) + math.abs(waiting - (counts['pending:' .. level] or 0))
+  end
+  return off
+end
+
+-- now -> {difference, name, value …}
+local function conservation(anchor, args)
+  local c = sq.look(anchor, args[1])
+  local counts = counts_of(c)
+  local out, sum = {0, 'enqueued', sq.num(counts.enqueued or 0)}, 0
+  local function term(name, value)
+    sum = sum + value
+    out[#out + 1] = name
+    out[#out + 1] = sq.num(value)
+  end
+  for _, name in ipairs{'completed', 'dead', 'cancelled', 'expired', 'skipped', 'purged', 'delayed', 'waiting'} do
+    term(name, counts[name] or 0)
+  end
+  term('pending', total(counts, 'pending'))
+  term('active', total(counts, 'active'))
+  out[1] = math.abs((counts.enqueued or 0) - sum) + distance(c, counts)
+  return out
+end
+
+sq.register('stats', READ, stats)
+sq.register('job', READ, job)
+sq.register('list', READ, list)
+sq.register('workers', READ, workers)
+sq.register('minutes', READ, minutes)
+sq.register('conservation', READ, conservation)

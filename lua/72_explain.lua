@@ -1,0 +1,81 @@
+-- What a job waits for, in sentences, in the order in which the obstacles go away. Functions: explain.
+
+local function seconds(ms) return string.format('%.1f s', ms / 1000) end
+
+local function say_delayed(c, id, say)
+  local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked')
+  local due = tonumber(redis.call('ZSCORE', c.anchor .. ':delayed', id) or c.now)
+  say(r[1])
+  if r[5] then say('parked ' .. r[5] .. ' times: no worker that took it knows its task') end
+  if r[2] then say('attempt ' .. (r[2] + 1) .. ' is next; the last error was ' .. (r[3] or 'not kept')) end
+  if due > c.now then say('due in ' .. seconds(due - c.now)) else say('due; the next take promotes it') end
+end
+
+-- How many jobs of its level stand before it (counted up to 1,000), and which levels may go first.
+local function say_ready(c, at, say)
+  say('pending')
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', sq.stream(c, at.level))) do
+    if group[2] == sq.GROUP then
+      local before = #redis.call('XRANGE', sq.stream(c, at.level), '(' .. group[8], '(' .. at.entry, 'COUNT', 1000)
+      say((before == 1000 and '1000 or more' or before) .. ' jobs of level ' .. at.level .. ' are before it')
+    end
+  end
+  local heads = redis.call('HGETALL', c.anchor .. ':heads')
+  for i = 1, #heads, 2 do
+    local level = string.sub(heads[i], -1)
+    if level ~= at.level then
+      local ahead = (tonumber(string.match(heads[i + 1], '^%d+')) - tonumber(level) * sq.AGE)
+        < (tonumber(string.match(at.entry, '^%d+')) - tonumber(at.level) * sq.AGE)
+      if ahead then say('level ' .. level .. ' has work that goes first') end
+    end
+  end
+end
+
+local function say_given(c, at, say)
+  if at.owner == 'lost' then
+    say('pending')
+    return say('its worker was lost; the next take gets it, before new jobs of level ' .. at.level)
+  end
+  if at.owner == 'suspects' then
+    say('pending')
+    return say('a worker died while it ran; it waits for a process of its own')
+  end
+  say('active')
+  local found = redis.call('XPENDING', sq.stream(c, at.level), sq.GROUP, at.entry, at.entry, 1)[1]
+  say('worker ' .. at.owner .. ' (' .. (redis.call('HGET', c.anchor .. ':workers', at.owner) or 'unknown') .. ') has had it for '
+    .. seconds(found[3]) .. ', delivery ' .. found[4])
+  local ends = redis.call('ZSCORE', c.anchor .. ':alive', at.owner)
+  if ends then say('lease of the worker: ' .. seconds(math.max(0, tonumber(ends) - c.mono)) .. ' left') end
+  if redis.call('HGET', c.anchor .. ':cancels', at.level .. '-' .. at.entry) then say('it was asked to stop') end
+end
+
+local function say_workers(c, say)
+  if c.paused then
+    local note = redis.call('HGET', c.meta, 'paused_note')
+    say('the queue is paused' .. (note and note ~= '' and ': ' .. note or ''))
+  end
+  local n = redis.call('ZCARD', c.anchor .. ':alive')
+  if n == 0 then say('no worker is registered') else say(n .. ' workers, ' .. redis.call('ZCARD', c.anchor .. ':idle') .. ' idle') end
+end
+
+-- now, job -> {sentence …}
+local function explain(anchor, args)
+  local c, id, out = sq.look(anchor, args[1]), sq.job(args[2]), {}
+  local function say(sentence) out[#out + 1] = sentence end
+  local at = sq.find(c, id)
+  if at.place == 'delayed' then say_delayed(c, id, say)
+  elseif at.place == 'ready' then say_ready(c, at, say)
+  elseif at.place == 'given' then say_given(c, at, say)
+  elseif at.place == 'gone' then
+    say('unknown')
+    say('it has finished and nothing of it was kept, or it never was')
+  else
+    local r = redis.call('HMGET', sq.record(c, id), 'state', 'reason', 'error')
+    say(r[1])
+    if r[2] then say(r[2] .. ': ' .. (r[3] or '')) end
+  end
+  if at.place == 'delayed' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
+  return out
+end
+
+sq.register('explain', {'no-writes', 'allow-stale'}, explain)

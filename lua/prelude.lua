@@ -1,0 +1,37 @@
+-- The ground that every other file stands on: the shared table, the limits, registration and refusal.
+-- What must hold: a refused call has changed nothing. So a function reads and checks everything first, then comes
+-- the line "-- checked: first write", then only writes. `sq.refuse` before that line is always safe.
+-- While a library loads there is no redis.call and no string or table library: only definitions may stand at top level.
+
+local sq = {
+  GROUP = 'workers',           -- the consumer group of every ready stream
+  RECORD = '@',                -- the field of a stream entry whose job has a record
+  LEASE = 30000,               -- ms; the default of a shard, until a consumer registers with another one
+  AGE = 60000,                 -- ms that a level is worth: nothing is overtaken by what came 9 AGE later
+  CAP = 5000,                  -- ms; the longest sleep of a small fleet's idle worker
+  WAKE = 1000,                 -- ms that a wake may be on its way before it counts as lost
+  OVERDUE = 200,               -- ms after its time that a watchman is replaced
+  GIVE = 100,                  -- deliveries that one call takes from a consumer that is gone
+  PROMOTE = 250,               -- due jobs that one call promotes
+  JUMP = 60000,                -- ms that the id generator moves ahead in a new epoch
+  FOREVER = '1000000000000',   -- ms; only deliveries of `lost` (claimed with TIME 0) have been idle for so long
+  DEATHS = 3,                  -- deaths alone that convict a job
+  LOSSES = 10,                 -- leases that may end over a delivery
+  BATCH = 1000, TAKE = 500, CALL_BYTES = 4194304, BODY_BYTES = 1114112, INLINE_BYTES = 8192, TEXT_BYTES = 8192,
+  HISTORY = 10,                -- failures that a record remembers
+  DONE_LINES = 1000,           -- lines of the done log
+  DEAD_MOST = 100000,          -- dead letters that are kept
+  DEAD_AGE = 7776000000,       -- ms that they are kept: 90 days
+}
+
+-- Registers sq1_<name>. A refusal inside becomes an error reply, anything else is raised as it is.
+function sq.register(name, flags, fn)
+  redis.register_function{function_name = 'sq1_' .. name, flags = flags, callback = function(keys, args)
+    local ok, reply = pcall(fn, keys[1], args)
+    if ok then return reply end
+    if type(reply) == 'table' and reply.refusal then return redis.error_reply(reply.refusal) end
+    error(reply)
+  end}
+end
+
+function sq.refuse(word, sentence) error({refusal = word .. ' ' .. sentence}) end
