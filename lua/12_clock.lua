@@ -1,86 +1,103 @@
 -- The frame of a call: two clocks, the epoch, the id generator, the switches and the counters.
--- One HMGET at its beginning, one HSET at its end.
+-- One HMGET at its beginning, one HSET at its end; numbers go to redis.call as they are (whole ones up to 2^53 stay whole).
 --   now    the wall clock (ms): due times and expiry mean it
 --   mono   mono += max(0, now - last now): leases, grace and wakes mean it; it neither runs back nor stands still
 --   epoch  the server's replication id. A new one means a restart or a failover: the generator jumps ahead (a stale
 --          copy may have issued the next ids already), nothing is recovered for a lease, no consumer counts as clean
 --   ids    ms = max(last ms, mono), then a sequence; they order, they do not date
+--   switches  how many rare things there are (cancels, marks, waiters …); while 0, nobody looks for any
 -- What must hold: ids rise in every stream of the shard, and no id is ever given twice.
 
-local FIELDS = {'now', 'mono', 'grace', 'ms', 'seq', 'fence', 'epoch', 'lease', 'paused', 'levels',
-  'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects'}
+local EPOCH_FRESH = 100          -- ms of the server's own clock for which the replication id is remembered
+local known_epoch, known_at = nil, 0
 
 local function server_time()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
-local function server_epoch()
+-- Reading the id costs 3-4 us (2026-11-24), so a process remembers it for a moment: a server that stops being the master and
+-- becomes it again within that moment, with other data, does not exist.
+local function server_epoch(asked, now)
+  if asked == '0' and known_epoch and math.abs(now - known_at) < EPOCH_FRESH then return known_epoch end
   local info = redis.pcall('INFO', 'replication')
-  return type(info) == 'string' and string.sub(string.match(info, 'master_replid:(%x+)') or 'none', 1, 8) or 'none'
+  known_epoch = type(info) == 'string' and string.sub(string.match(info, 'master_replid:(%x+)') or 'none', 1, 8) or 'none'
+  known_at = asked == '0' and now or 0
+  return known_epoch
+end
+
+local function read_switches(c)
+  local m = redis.call('HMGET', c.meta, 'paused', 'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects')
+  c.paused = m[1] == '1'
+  c.cancels, c.tombs, c.marks = tonumber(m[2] or 0), tonumber(m[3] or 0), tonumber(m[4] or 0)
+  c.waiters, c.commands, c.suspects = tonumber(m[5] or 0), tonumber(m[6] or 0), tonumber(m[7] or 0)
 end
 
 -- Reads without changing anything: what read-only functions use.
-function sq.look(anchor, now)
-  local m = redis.call('HMGET', anchor .. ':meta', unpack(FIELDS))
-  local c = {anchor = anchor, meta = anchor .. ':meta', counted = {}, made = {}}
-  c.now = sq.whole(now, 'now', 0, 9e15)
-  if c.now == 0 then c.now = server_time() end
-  c.last = tonumber(m[1])
-  local step = c.last and c.now - c.last or 0
-  c.step = step
-  c.mono = m[2] and tonumber(m[2]) + math.max(0, step) or c.now
-  c.grace, c.ms, c.seq, c.fence = tonumber(m[3] or 0), tonumber(m[4] or 0), tonumber(m[5] or 0), tonumber(m[6] or 0)
-  c.old_epoch, c.epoch = m[7], server_epoch()
-  c.lease, c.paused, c.levels = tonumber(m[8] or sq.LEASE), m[9] == '1', m[10] or ''
-  c.cancels, c.tombs, c.marks = tonumber(m[11] or 0), tonumber(m[12] or 0), tonumber(m[13] or 0)
-  c.waiters, c.commands, c.suspects = tonumber(m[14] or 0), tonumber(m[15] or 0), tonumber(m[16] or 0)
+function sq.look(anchor, asked)
+  local now = sq.whole(asked, 'now', 0, 9e15)
+  if now == 0 then now = server_time() end
+  local meta = anchor .. ':meta'
+  local m = redis.call('HMGET', meta, 'now', 'mono', 'grace', 'ms', 'seq', 'fence', 'epoch', 'lease', 'levels', 'switches', 'swept')
+  local step = m[1] and now - m[1] or 0
+  local c = {
+    anchor = anchor, meta = meta, now = now, step = step, first = not m[1], mono = m[2] and m[2] + math.max(0, step) or now,
+    grace = tonumber(m[3] or 0), ms = tonumber(m[4] or 0), seq = tonumber(m[5] or 0), fence = tonumber(m[6] or 0),
+    old_epoch = m[7], epoch = server_epoch(asked, now), lease = tonumber(m[8] or sq.LEASE), levels = m[9] or '',
+    swept = tonumber(m[11] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0,
+    counted = {}, adding = {},
+  }
+  if m[10] and m[10] ~= '0' then read_switches(c) end
   return c
 end
 
-function sq.begin(anchor, now)
-  local c = sq.look(anchor, now)
+function sq.begin(anchor, asked)
+  local c = sq.look(anchor, asked)
   if c.mono > c.ms then c.ms, c.seq = c.mono, 0 end
-  if c.step > c.lease / 2 then c.grace = c.mono + c.lease end
   if c.old_epoch and c.old_epoch ~= c.epoch then
-    c.ms, c.seq, c.grace = c.ms + sq.JUMP, 0, c.mono + c.lease
-    c.fence = c.fence + sq.JUMP * 1000
-    c.new_epoch = true
+    c.ms, c.seq, c.fence, c.new_epoch = c.ms + sq.JUMP, 0, c.fence + sq.JUMP * 1000, true
   end
+  c.graced = c.new_epoch or c.step > c.lease / 2
+  if c.graced then c.grace = c.mono + c.lease end
   return c
 end
 
 -- The streams follow the generator, so that a stranger's XADD with * cannot give a lost id again either.
-local function jump(c)
+local function enter_epoch(c)
   for level in string.gmatch(c.levels, '%d') do
     redis.pcall('XSETID', c.anchor .. ':ready:' .. level, sq.num(c.ms) .. '-0')
   end
+  redis.call('HSET', c.meta, 'epoch', c.epoch, 'ms', c.ms, 'seq', c.seq, 'fence', c.fence)
 end
 
 function sq.save(c)
-  if c.new_epoch then jump(c) end
-  redis.call('HSET', c.meta, 'now', sq.num(c.now), 'mono', sq.num(c.mono), 'grace', sq.num(c.grace),
-    'ms', sq.num(c.ms), 'seq', sq.num(c.seq), 'fence', sq.num(c.fence), 'epoch', c.epoch)
+  if c.new_epoch or c.first then enter_epoch(c) end
+  if c.drawn then redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono, 'ms', c.ms, 'seq', c.seq)
+  else redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono) end
+  if c.graced then redis.call('HSET', c.meta, 'grace', c.grace) end
+  if c.fenced then redis.call('HSET', c.meta, 'fence', c.fence) end
+  for level, to in pairs(c.adding) do sq.count(c, 'pending:' .. level, to.added) end
   for name, n in pairs(c.counted) do
-    if n ~= 0 then redis.call('HINCRBY', c.anchor .. ':counts', name, sq.num(n)) end
+    if n ~= 0 then redis.call('HINCRBY', c.anchor .. ':counts', name, n) end
   end
 end
 
 function sq.count(c, name, n) c.counted[name] = (c.counted[name] or 0) + n end
 
--- A switch is the number of things of its kind; it saves the look for them on the hot path.
+-- There are n more (or fewer) rare things of this kind.
 function sq.switch(c, name, n)
   if n == 0 then return end
   c[name] = c[name] + n
   redis.call('HINCRBY', c.meta, name, n)
+  redis.call('HINCRBY', c.meta, 'switches', n)
 end
 
 function sq.next_id(c)
-  c.seq = c.seq + 1
+  c.seq, c.drawn = c.seq + 1, true
   return sq.num(c.ms) .. '-' .. sq.num(c.seq)
 end
 
 function sq.next_fence(c)
-  c.fence = math.max(c.fence + 1, c.now * 1000)
+  c.fence, c.fenced = math.max(c.fence + 1, c.now * 1000), true
   return sq.num(c.fence)
 end

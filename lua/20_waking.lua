@@ -11,11 +11,11 @@ function sq.publish(c, consumer, word) redis.pcall('SPUBLISH', c.anchor .. ':w:'
 function sq.ring(c, k)
   local idle, woken = c.anchor .. ':idle', c.anchor .. ':woken'
   if redis.call('ZCARD', idle) == 0 then return end
-  redis.call('ZREMRANGEBYSCORE', woken, '-inf', sq.num(c.mono - sq.WAKE))
+  redis.call('ZREMRANGEBYSCORE', woken, '-inf', c.mono - sq.WAKE)
   for _ = 1, k - redis.call('ZCARD', woken) do
     local consumer = redis.call('ZPOPMAX', idle)[1]
     if not consumer then return end
-    redis.call('ZADD', woken, sq.num(c.mono), consumer)
+    redis.call('ZADD', woken, c.mono, consumer)
     sq.publish(c, consumer, 'take')
   end
 end
@@ -57,10 +57,10 @@ end
 -- The end of a take that has room left: it sleeps, perhaps as the watchman. Returns for how many ms at most.
 function sq.sleep(c, consumer)
   local sleep = math.max(sq.CAP, 50 * redis.call('ZCARD', c.anchor .. ':idle'))
-  redis.call('ZADD', c.anchor .. ':idle', sq.num(c.mono), consumer)
+  redis.call('ZADD', c.anchor .. ':idle', c.mono, consumer)
   local due, by = sq.earliest(c), sq.watchman(c)
   if due and (by == consumer or sq.unwatched(c, due)) then
-    redis.call('HSET', c.anchor .. ':watch', 'by', consumer, 'due', sq.num(due))
+    redis.call('HSET', c.anchor .. ':watch', 'by', consumer, 'due', due)
     return math.max(1, math.min(sleep, due - c.now))
   end
   if by == consumer then sq.unwatch(c) end

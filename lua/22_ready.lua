@@ -10,8 +10,7 @@ function sq.record(c, job) return c.anchor .. ':job:' .. job end
 
 -- The level's stream and group. Made at id 0, so that entries that were there before are seen.
 function sq.group(c, level)
-  if c.made[level] or string.find(c.levels, level, 1, true) then return end
-  c.made[level] = true
+  if string.find(c.levels, level, 1, true) then return end
   c.levels = c.levels .. level
   redis.pcall('XGROUP', 'CREATE', sq.stream(c, level), sq.GROUP, '0', 'MKSTREAM')
   redis.call('HSET', c.meta, 'levels', c.levels)
@@ -22,29 +21,44 @@ local function move_past(c, level, refusal)
   local info = redis.pcall('XINFO', 'STREAM', sq.stream(c, level))
   local ms, seq = sq.parts(not info.err and info[8] or '')
   if not ms or ms > 9e15 or ms < c.ms or (ms == c.ms and seq < c.seq) then error({err = refusal}) end
+  if seq > 1e12 then ms, seq = ms + 1, 0 end
   c.ms, c.seq = ms, seq
+end
+
+-- What a call needs to know of a level that it adds to: looked up once.
+local function begin_adding(c, level)
+  sq.group(c, level)
+  c.adding[level] = {stream = sq.stream(c, level), head = false, added = 0}
+  return c.adding[level]
+end
+
+-- next_id, with the text of the ms kept: 0.6 us less an entry (2026-11-24).
+local function next_entry(c)
+  if c.prefix_ms ~= c.ms then c.prefix_ms, c.prefix = c.ms, sq.num(c.ms) .. '-' end
+  c.seq, c.drawn = c.seq + 1, true
+  return c.prefix .. c.seq
 end
 
 -- Adds an entry under the generator's next id, and returns that id. Without a value the entry names itself as a job.
 function sq.add(c, level, field, value)
-  sq.group(c, level)
-  local entry = sq.next_id(c)
-  local added = redis.pcall('XADD', sq.stream(c, level), entry, field, value or level .. '-' .. entry)
+  local to = c.adding[level] or begin_adding(c, level)
+  local entry = next_entry(c)
+  local added = redis.pcall('XADD', to.stream, entry, field, value or level .. '-' .. entry)
   if type(added) == 'table' then
     move_past(c, level, added.err)
-    entry = sq.next_id(c)
-    redis.call('XADD', sq.stream(c, level), entry, field, value or level .. '-' .. entry)
+    entry = next_entry(c)
+    redis.call('XADD', to.stream, entry, field, value or level .. '-' .. entry)
   end
-  if not c.made['head' .. level] then
-    c.made['head' .. level] = true
-    redis.call('HSETNX', c.anchor .. ':heads', level, sq.num(c.ms))
+  if not to.head then
+    to.head = true
+    redis.call('HSETNX', c.anchor .. ':heads', level, c.ms)
   end
-  sq.count(c, 'pending:' .. level, 1)
+  to.added = to.added + 1
   return entry
 end
 
 function sq.delay(c, job, due)
-  redis.call('ZADD', c.anchor .. ':delayed', sq.num(due), job)
+  redis.call('ZADD', c.anchor .. ':delayed', due, job)
   sq.count(c, 'delayed', 1)
 end
 
@@ -55,7 +69,7 @@ end
 
 function sq.promote_due(c)
   local delayed = c.anchor .. ':delayed'
-  for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', sq.num(c.now), 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
+  for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
     redis.call('ZREM', delayed, job)
     sq.count(c, 'delayed', -1)
     local level = redis.call('HGET', sq.record(c, job), 'level')
@@ -81,7 +95,7 @@ end
 -- The level's head after entries up to `last` were taken or removed.
 function sq.renew_head(c, level, last)
   local first = redis.call('XRANGE', sq.stream(c, level), '(' .. last, '+', 'COUNT', 1)[1]
-  c.made['head' .. level] = nil
+  if c.adding[level] then c.adding[level].head = first ~= nil end
   if first then redis.call('HSET', c.anchor .. ':heads', level, (string.match(first[1], '^%d+')))
   else redis.call('HDEL', c.anchor .. ':heads', level) end
 end

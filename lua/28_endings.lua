@@ -7,7 +7,7 @@
 
 function sq.log(c, line)
   redis.call('LPUSH', c.anchor .. ':done', sq.num(c.now) .. ' ' .. line)
-  if c.now % 16 == 0 or not c.last then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
+  if c.now % 16 == 0 then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
 end
 
 -- A job without a record gets one: what its entry said.
@@ -39,7 +39,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   sq.tell_waiters(c, job, status, payload)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
   if keep then
-    redis.call('HSET', key, 'state', status, 'result', payload, 'ended', sq.num(c.now))
+    redis.call('HSET', key, 'state', status, 'result', payload, 'ended', c.now)
     redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
     redis.call('PEXPIRE', key, keep)
   else
@@ -85,7 +85,7 @@ function sq.bury(c, job, reason, error_text, traceback)
   local r = redis.call('HMGET', key, 'unique', 'task')
   if r[1] then sq.free(c, r[1], job, 'done') end
   sq.remember(c, job, 'dead ' .. reason .. ' ' .. error_text)
-  redis.call('ZADD', c.anchor .. ':dead', sq.num(c.now), job)
+  redis.call('ZADD', c.anchor .. ':dead', c.now, job)
   sq.count(c, 'dead', 1)
   sq.tell_waiters(c, job, 'dead', sq.failure(error_text ~= '' and error_text or reason, traceback))
   sq.log(c, 'dead ' .. job .. ' ' .. (r[2] or ''))

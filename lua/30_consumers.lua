@@ -147,7 +147,7 @@ local function register(anchor, args)
   local me = {id = 'c' .. sq.next_fence(c), state = 'clean', epoch = c.epoch, generation = 0}
   sq.store_consumer(c, me)
   redis.call('HSET', c.anchor .. ':workers', me.id, about)
-  redis.call('ZADD', c.anchor .. ':alive', sq.num(c.mono + lease), me.id)
+  redis.call('ZADD', c.anchor .. ':alive', c.mono + lease, me.id)
   if lease ~= c.lease then redis.call('HSET', c.meta, 'lease', args[2]) end
   sq.save(c)
   return {me.id, c.mono, c.now}
@@ -160,7 +160,7 @@ local function renew(anchor, args)
   -- checked: first write
   for i = 3, #args do
     local ends = redis.call('ZSCORE', c.anchor .. ':alive', args[i])
-    if ends and tonumber(ends) > 0 then redis.call('ZADD', c.anchor .. ':alive', 'XX', sq.num(c.mono + lease), args[i]) end
+    if ends and tonumber(ends) > 0 then redis.call('ZADD', c.anchor .. ':alive', 'XX', c.mono + lease, args[i]) end
   end
   sq.recover_one(c)
   sq.promote_due(c)

@@ -17,7 +17,8 @@ local function unregistered(c, level, consumers)
 end
 
 local function repair(c, level, name, counted, is)
-  local difference = is - tonumber(counted or 0) - (c.counted[name .. ':' .. level] or 0)
+  local added = name == 'pending' and c.adding[level] and c.adding[level].added or 0
+  local difference = is - tonumber(counted or 0) - (c.counted[name .. ':' .. level] or 0) - added
   if difference == 0 then return end
   sq.count(c, name .. ':' .. level, difference)
   sq.count(c, 'enqueued', difference)
@@ -47,8 +48,7 @@ local function sweep_level(c, level)
 end
 
 function sq.sweep(c)
-  local last = tonumber(redis.call('HGET', c.meta, 'swept') or 0)
-  if c.mono - last < EVERY then return end
-  redis.call('HSET', c.meta, 'swept', sq.num(c.mono))
+  if c.mono - c.swept < EVERY then return end
+  redis.call('HSET', c.meta, 'swept', c.mono)
   for level = 0, 9 do pcall(sweep_level, c, tostring(level)) end
 end

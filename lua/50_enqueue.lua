@@ -38,23 +38,43 @@ local function read_options(c, args, i, n)
   return o, behind
 end
 
--- spec task body [name value …] from args[i] on, as a list.
+-- A plain job whose parts need no second look: a level, the task of the job before it, an inline body.
+local function is_plain(args, i, task)
+  local body = args[i + 2]
+  return #args[i] == 1 and args[i + 1] == task and body and #body <= sq.INLINE_BYTES and string.find(args[i], '%d')
+end
+
+-- One job, checked: {level, task, body, options or nil}, and the index behind it.
+local function read_job(c, args, i)
+  local spec, task, body = args[i], sq.task(args[i + 1]), args[i + 2]
+  if not body then sq.refuse('INVALID', 'body of ' .. task .. ' is missing') end
+  local job = {level = spec, task = task, body = sq.text(body, 'body', sq.BODY_BYTES)}
+  if #spec == 1 then
+    sq.level(spec)
+    if #body > sq.INLINE_BYTES then job.options = {due = 0, lasting = true} end
+    return job, i + 3
+  end
+  local level, n = string.match(spec, '^(%d):(%d+)$')
+  if not level then sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level> or <level>:<n> is due') end
+  job.level = level
+  job.options, i = read_options(c, args, i + 3, tonumber(n))
+  return job, i
+end
+
+-- spec task body [name value …] from args[i] on, as a list: plain jobs by their place in args, others as read.
 local function read_jobs(c, args, i)
-  local jobs, bytes, good = {}, 0, {}
-  while args[i] do
-    local spec, task, body = args[i], args[i + 1], args[i + 2]
-    if not good[task or ''] then good[sq.task(task)] = true end
-    if not body then sq.refuse('INVALID', 'body of ' .. task .. ' is missing') end
-    bytes = bytes + #sq.text(body, 'body', sq.BODY_BYTES)
-    local job = {level = spec, task = task, body = body}
-    i = i + 3
-    if #spec > 1 then
-      local level, n = string.match(spec, '^(%d):(%d+)$')
-      if not level then sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level> or <level>:<n> is due') end
-      job.level = level
-      job.options, i = read_options(c, args, i, tonumber(n))
-    else sq.level(spec) end
-    jobs[#jobs + 1] = job
+  local jobs, bytes, task, last = {}, 0, nil, #args
+  while i <= last do
+    if task and is_plain(args, i, task) then
+      bytes = bytes + #args[i + 2]
+      jobs[#jobs + 1] = i
+      i = i + 3
+    else
+      local job, behind = read_job(c, args, i)
+      bytes, task = bytes + #job.body, job.task
+      jobs[#jobs + 1] = job.options and job or i
+      i = behind
+    end
   end
   if #jobs == 0 or #jobs > sq.BATCH then sq.refuse('LIMIT', #jobs .. ' jobs; a call adds 1 to ' .. sq.BATCH) end
   if bytes > sq.CALL_BYTES then sq.refuse('LIMIT', bytes .. ' bytes of bodies; a call carries at most ' .. sq.CALL_BYTES) end
@@ -65,7 +85,7 @@ end
 local function check_conflicts(c, jobs)
   local claimed = {}
   for _, job in ipairs(jobs) do
-    local o = job.options
+    local o = type(job) == 'table' and job.options
     if o and o.unique then
       local holder = claimed[o.unique] or sq.holder(c, o.unique)
       if holder and o.on_conflict == 'reject' then
@@ -80,8 +100,8 @@ local function keep_record(c, id, job)
   local o, key = job.options, sq.record(c, id)
   redis.call('HSET', key, 'level', job.level, 'task', job.task, o.large and 'large' or 'body', job.body,
     'created', sq.num(c.ms), 'state', o.due > c.now and 'scheduled' or 'pending')
-  if o.due > c.now then redis.call('HSET', key, 'due', sq.num(o.due)) end
-  if o.expires then redis.call('HSET', key, 'expires', sq.num(o.expires)) end
+  if o.due > c.now then redis.call('HSET', key, 'due', o.due) end
+  if o.expires then redis.call('HSET', key, 'expires', o.expires) end
   if o.parent then redis.call('HSET', key, 'parent', o.parent) end
   if o.unique then
     redis.call('HSET', key, 'unique', o.unique, 'until', o.mode)
@@ -89,14 +109,14 @@ local function keep_record(c, id, job)
   end
   if o.tags then
     redis.call('HSET', key, 'tags', o.tags)
-    for tag in string.gmatch(o.tags, '[^,]+') do redis.call('ZADD', c.anchor .. ':tag:' .. tag, sq.num(c.ms), id) end
+    for tag in string.gmatch(o.tags, '[^,]+') do redis.call('ZADD', c.anchor .. ':tag:' .. tag, c.ms, id) end
   end
 end
 
--- Adds one job under the generator's next id; the id of a job that holds its unique key instead, if there is one.
+-- Adds a job with options under the generator's next id; the job that holds its unique key instead, if there is one.
 local function add_job(c, job)
-  local o = job.options or (#job.body > sq.INLINE_BYTES and {due = 0, lasting = true})
-  if not o or not o.lasting then
+  local o = job.options
+  if not o.lasting then
     sq.add(c, job.level, job.task, job.body)
     return
   end
@@ -105,7 +125,7 @@ local function add_job(c, job)
     sq.next_id(c)
     return holder
   end
-  job.options, o.large = o, #job.body > sq.INLINE_BYTES or o.record
+  o.large = #job.body > sq.INLINE_BYTES or o.record
   if o.due > c.now then
     local id = job.level .. '-' .. sq.next_id(c)
     keep_record(c, id, job)
@@ -119,18 +139,18 @@ local function add_job(c, job)
 end
 
 -- Adds all; the runs of ids `<ms>-<seq> <count> …` and the conflicts {index, job …}.
-local function add_all(c, jobs)
-  local runs, conflicts, first, count = {}, {}, nil, 0
-  for i, job in ipairs(jobs) do
-    local ms = c.ms
-    local holder = add_job(c, job)
-    if first and (c.ms ~= ms) then
-      runs[#runs + 1] = first .. ' ' .. count
-      first, count = nil, 0
+local function add_all(c, args, jobs)
+  local runs, conflicts, first, count, run_ms = {}, {}, nil, 0, nil
+  for n, job in ipairs(jobs) do
+    local holder
+    if type(job) == 'number' then sq.add(c, args[job], args[job + 1], args[job + 2]) else holder = add_job(c, job) end
+    if c.ms ~= run_ms then
+      if first then runs[#runs + 1] = first .. ' ' .. count end
+      first, count, run_ms = sq.num(c.ms) .. '-' .. sq.num(c.seq), 0, c.ms
     end
-    first, count = first or sq.num(c.ms) .. '-' .. sq.num(c.seq), count + 1
+    count = count + 1
     if holder then
-      conflicts[#conflicts + 1] = i - 1
+      conflicts[#conflicts + 1] = n - 1
       conflicts[#conflicts + 1] = holder
     end
   end
@@ -167,7 +187,7 @@ local function enqueue(anchor, args)
   local jobs = read_jobs(c, args, 5)
   check_conflicts(c, jobs)
   -- checked: first write
-  local runs, conflicts = add_all(c, jobs)
+  local runs, conflicts = add_all(c, args, jobs)
   if producer ~= '-' then
     redis.call('HSET', key, channel, args[4] .. ' ' .. runs .. '|' .. table.concat(conflicts, ' '))
     if seq % 64 == 1 then redis.call('EXPIRE', key, PRODUCER_TTL) end

@@ -28,7 +28,7 @@ end
 -- An entry that names a job without a record: nobody can run it, so it is kept as a dead letter under its own id.
 local function orphan(c, level, entry, fields)
   local job = level .. '-' .. entry
-  redis.call('HSET', sq.record(c, job), 'level', level, 'task', '?', 'body', sq.shown(fields[2]), 'created', sq.num(c.now))
+  redis.call('HSET', sq.record(c, job), 'level', level, 'task', '?', 'body', sq.shown(fields[2]), 'created', c.now)
   sq.forget_delivery(c, level, entry)
   sq.remove(c, level, entry)
   sq.bury(c, job, 'malformed', 'its entry names a job that has no record', '')

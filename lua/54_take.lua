@@ -26,7 +26,7 @@ local function read_new(c, me, level, n, rows)
   if #entries == n then sq.renew_head(c, level, entries[n][1])
   else
     redis.call('HDEL', c.anchor .. ':heads', level)
-    c.made['head' .. level] = nil
+    if c.adding[level] then c.adding[level].head = false end
   end
   for _, raw in ipairs(entries) do
     local row, tomb = sq.admit(c, level, raw)

@@ -6,7 +6,8 @@
 local function pause(anchor, args)
   local c, note = sq.begin(anchor, args[1]), sq.text(args[2] or '', 'note', 1024)
   -- checked: first write
-  redis.call('HSET', c.meta, 'paused', '1', 'paused_at', sq.num(c.now), 'paused_note', note)
+  redis.call('HSET', c.meta, 'paused', '1', 'paused_at', c.now, 'paused_note', note)
+  if not c.paused then redis.call('HINCRBY', c.meta, 'switches', 1) end
   sq.save(c)
   return 1
 end
@@ -16,6 +17,7 @@ local function resume(anchor, args)
   local c = sq.begin(anchor, args[1])
   -- checked: first write
   redis.call('HDEL', c.meta, 'paused', 'paused_at', 'paused_note')
+  if c.paused then redis.call('HINCRBY', c.meta, 'switches', -1) end
   c.paused = false
   sq.ring(c, 1)
   sq.save(c)
@@ -85,8 +87,8 @@ local function promote(anchor, args)
     sq.refuse('STATE', 'job ' .. job .. ' does not wait for a time: it is ' .. sq.find(c, job).place)
   end
   -- checked: first write
-  redis.call('ZADD', c.anchor .. ':delayed', sq.num(c.now), job)
-  redis.call('HSET', sq.record(c, job), 'due', sq.num(c.now))
+  redis.call('ZADD', c.anchor .. ':delayed', c.now, job)
+  redis.call('HSET', sq.record(c, job), 'due', c.now)
   sq.promote_due(c)
   sq.watch_over(c)
   if not c.paused then sq.ring(c, 1) end
@@ -108,7 +110,7 @@ local function progress(anchor, args)
   if c.cancels > 0 and redis.call('HEXISTS', c.anchor .. ':cancels', level .. '-' .. entry) == 1 then return 0 end
   -- checked: first write
   local key = c.anchor .. ':progress:' .. job
-  redis.call('HSET', key, 'at', sq.num(c.now))
+  redis.call('HSET', key, 'at', c.now)
   for name, value in pairs(told) do redis.call('HSET', key, name, value) end
   redis.call('EXPIRE', key, 86400)
   sq.save(c)

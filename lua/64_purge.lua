@@ -31,7 +31,7 @@ local function repair_lag(c, level, delivered)
   local info = redis.call('XINFO', 'STREAM', stream)
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then
-      redis.pcall('XGROUP', 'SETID', stream, sq.GROUP, delivered, 'ENTRIESREAD', sq.num(info[i + 1] - waiting))
+      redis.pcall('XGROUP', 'SETID', stream, sq.GROUP, delivered, 'ENTRIESREAD', info[i + 1] - waiting)
     end
   end
 end
