@@ -6,7 +6,11 @@
 -- What must hold: whatever makes work eligible ends in a ring; a due time is always watched by somebody who is awake
 -- in time, or somebody is rung.
 
-function sq.publish(c, consumer, word) redis.pcall('SPUBLISH', c.anchor .. ':w:' .. consumer, word) end
+-- Servers before Redis 7 have no shard channels.
+function sq.publish(c, consumer, word)
+  local sent = redis.pcall('SPUBLISH', c.anchor .. ':w:' .. consumer, word)
+  if type(sent) == 'table' then redis.pcall('PUBLISH', c.anchor .. ':w:' .. consumer, word) end
+end
 
 function sq.ring(c, k)
   local idle, woken = c.anchor .. ':idle', c.anchor .. ':woken'

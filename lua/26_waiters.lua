@@ -32,6 +32,10 @@ function sq.awaited(c, level, entries)
   return found
 end
 
+function sq.is_awaited(c, job)
+  return c.waiters > 0 and redis.call('HEXISTS', c.anchor .. ':waiters', job) == 1
+end
+
 function sq.failure(error_text, traceback) return (error_text or '') .. '\0' .. (traceback or '') end
 
 -- now, job, reply key -> {status, payload}

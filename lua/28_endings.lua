@@ -39,7 +39,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   sq.tell_waiters(c, job, status, payload)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
   if keep then
-    redis.call('HSET', key, 'state', status, 'result', payload, 'ended', c.now)
+    redis.call('HSET', key, 'state', status, 'result', payload or '', 'ended', c.now)
     redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
     redis.call('PEXPIRE', key, keep)
   else

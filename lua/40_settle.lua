@@ -31,7 +31,7 @@ function sq.read_settlements(args, i)
       local o = one.options
       o.delay = sq.whole(o.delay or 0, 'delay', 0, 1e13)
       o.ttl = o.ttl and sq.whole(o.ttl, 'ttl', 1, 1e13)
-      o.result = sq.text(o.result or '', 'result', sq.BODY_BYTES)
+      if o.result then sq.text(o.result, 'result', sq.BODY_BYTES) end
       for _, name in ipairs{'error', 'traceback', 'reason'} do o[name] = sq.text(o[name] or '', name, 2 * sq.TEXT_BYTES) end
       jobs = jobs + 1
     end
@@ -46,6 +46,12 @@ local function refuse(report, level, entry)
   report.refused[#report.refused + 1] = entry
 end
 
+-- Somebody waits for its result: it stays with the caller, who settles it again with `done`.
+local function want(report, level, entry)
+  report.wanted[#report.wanted + 1] = level
+  report.wanted[#report.wanted + 1] = entry
+end
+
 -- Of these entries: those that the caller may settle as plain completions, in the order they came.
 local function settleable(c, me, one, report)
   local awaited = sq.awaited(c, one.level, one.entries)
@@ -54,8 +60,7 @@ local function settleable(c, me, one, report)
   for _, entry in ipairs(one.entries) do
     if not me.clean and sq.owner(c, one.level, entry) ~= me.id then refuse(report, one.level, entry)
     elseif awaited and awaited[entry] and sq.owner(c, one.level, entry) == me.id then
-      report.wanted[#report.wanted + 1] = one.level
-      report.wanted[#report.wanted + 1] = entry
+      want(report, one.level, entry)
     else own[#own + 1] = entry end
   end
   return own
@@ -147,6 +152,7 @@ local function settle_single(c, me, one, report)
     return refuse(report, level, entry)
   end
   local job = row[1] == sq.RECORD and row[2] or level .. '-' .. entry
+  if outcome == 'done' and not one.options.result and sq.is_awaited(c, job) then return want(report, level, entry) end
   if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, row) end
   one.options.task = row[1] == sq.RECORD and redis.call('HGET', sq.record(c, job), 'task') or row[1]
   sq.forget_delivery(c, level, entry)

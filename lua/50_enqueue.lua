@@ -190,7 +190,7 @@ local function enqueue(anchor, args)
   local runs, conflicts = add_all(c, args, jobs)
   if producer ~= '-' then
     redis.call('HSET', key, channel, args[4] .. ' ' .. runs .. '|' .. table.concat(conflicts, ' '))
-    if seq % 64 == 1 then redis.call('EXPIRE', key, PRODUCER_TTL) end
+    redis.call('EXPIRE', key, PRODUCER_TTL)
   end
   sq.count(c, 'enqueued', #jobs - #conflicts / 2)
   if c.added_due then sq.watch_over(c) end
