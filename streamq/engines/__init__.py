@@ -1,0 +1,1 @@
+"""What carries calls to a server: the only part of streamq that knows sockets."""

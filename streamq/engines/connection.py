@@ -1,0 +1,138 @@
+"""One blocking connection: a socket, hiredis, and nothing in between.
+
+Measured (2026-11, unix socket, p50 of one FCALL): 26 to 30 µs here, 50 to 54 µs through redis-py, whose import alone costs
+a worker 10 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
+
+import hiredis
+
+from streamq.engines.address import Address, tls_context
+from streamq.engines.failures import lost, refusal, unreachable
+from streamq.library import Command
+from streamq.protocol import Argument
+
+__all__ = ["Connection", "pack"]
+
+R = TypeVar("R")
+# Its stub says a tuple of one element.
+pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+_READ = 65_536
+
+
+class Connection:
+    """A logged-in connection of one thread at a time. Errors of the socket close it and are raised as ConnectionLost."""
+
+    __slots__ = ("_reader", "_reply_timeout", "_socket", "address", "used")
+
+    def __init__(self, address: Address, connect_timeout: float, reply_timeout: float) -> None:
+        self.address, self._reply_timeout = address, reply_timeout
+        self._reader = hiredis.Reader()
+        try:
+            self._socket = _open(address, connect_timeout)
+        except OSError as error:
+            raise unreachable(error, address) from error
+        self._socket.settimeout(reply_timeout)
+        self.used = time.monotonic()
+        self._greet()
+
+    def ask(self, *command: Argument) -> Any:
+        """Send one command and return its reply; an error reply is returned as a ``hiredis.ReplyError``."""
+        self.send(command)
+        return self.read()
+
+    def send(self, command: Command) -> None:
+        """Send without waiting; ``read`` once for each."""
+        try:
+            self._socket.sendall(pack(command))
+        except OSError as error:
+            self.close()
+            raise lost(error, self.address) from error
+
+    def read(self) -> Any:
+        """The next reply."""
+        reader = self._reader
+        try:
+            while (reply := reader.gets()) is False or isinstance(reply, hiredis.PushNotification):
+                if reply is False:
+                    received = self._socket.recv(_READ)
+                    if not received:
+                        raise ConnectionResetError("closed by the server")
+                    reader.feed(received)
+        except (OSError, hiredis.HiredisError) as error:
+            self.close()
+            raise lost(error, self.address) from error
+        return reply
+
+    def converse(self, conversation: Generator[Command, Any, R]) -> R:
+        """Carry a conversation of plain commands to its end."""
+        try:
+            command = next(conversation)
+            while True:
+                command = conversation.send(self.ask(*command))
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+    def wait_longer(self, seconds: float) -> None:
+        """Replies may take so much longer than the reply timeout, for a command that blocks."""
+        self._socket.settimeout(self._reply_timeout + seconds)
+
+    def is_broken(self) -> bool:
+        """Whether an idle connection can be read, which means that the server has closed it."""
+        try:
+            self._socket.setblocking(False)
+            try:
+                self._socket.recv(1, socket.MSG_PEEK)
+            finally:
+                self._socket.settimeout(self._reply_timeout)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ValueError:  # TLS has no peek
+            return False
+        except OSError:
+            return True
+        return True
+
+    def interrupt(self) -> None:
+        """End the connection under a thread that waits on it; that thread gets ConnectionLost."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the socket; may be called again."""
+        self._socket.close()
+
+    def _greet(self) -> None:
+        for command in self.address.greeting():
+            reply = self.ask(*command)
+            if isinstance(reply, hiredis.ReplyError):
+                self.close()
+                raise refusal(str(reply), self.address)
+
+
+def _open(address: Address, timeout: float) -> socket.socket:
+    place = (address.host, address.port)
+    plain = socket.socket(socket.AF_UNIX) if address.path else socket.create_connection(place, timeout)
+    try:
+        return _prepared(plain, address, timeout)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _prepared(plain: socket.socket, address: Address, timeout: float) -> socket.socket:
+    if address.path:
+        plain.settimeout(timeout)
+        plain.connect(address.path)
+        return plain
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return tls_context(address.tls).wrap_socket(plain, server_hostname=address.host) if address.tls else plain

@@ -1,0 +1,35 @@
+"""Opens the engine that a configuration asks for. Nothing is connected before an engine is first used."""
+
+from __future__ import annotations
+
+from streamq.config import Config
+from streamq.engines.address import Address, bad_url, scheme
+from streamq.engines.base import AsyncEngine, Engine
+from streamq.engines.place import Fixed, Place
+
+__all__ = ["open_async_engine", "open_engine"]
+
+EMBEDDED = "embedded://"
+
+
+def open_engine(config: Config) -> Engine:
+    """The engine for threads. Raises ConfigError when the URL cannot be used."""
+    from streamq.engines.redis import RedisEngine
+
+    return RedisEngine(config, _place(config))
+
+
+def open_async_engine(config: Config) -> AsyncEngine:
+    """The engine for one event loop. Raises ConfigError when the URL cannot be used."""
+    from streamq.engines.async_redis import AsyncRedisEngine
+
+    return AsyncRedisEngine(config, _place(config))
+
+
+def _place(config: Config) -> Place:
+    url = config.url or EMBEDDED
+    match scheme(url):
+        case "redis" | "rediss" | "unix":
+            return Fixed(Address.parse(url))
+        case other:
+            raise bad_url(url, f"{other}:// is not there yet")

@@ -1,0 +1,103 @@
+"""What an error of a server or of a connection means to the caller: a typed error that says what to do.
+
+An error reply is known by its first word. Some say that nothing was executed and that it may work in a moment
+(``TRANSIENT``); an engine repeats those. Passwords never appear: places are named by their redacted URL.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from streamq.errors import (
+    ConnectionLost,
+    LibraryMissing,
+    NotSupported,
+    OutOfMemory,
+    ProtocolError,
+    ReadOnlyServer,
+    ServerUnavailable,
+    StreamqError,
+    from_reply,
+)
+from streamq.library import library
+
+__all__ = ["TRANSIENT", "Busy", "NotLoaded", "Unreachable", "lost", "refusal", "unreachable"]
+
+TRANSIENT = frozenset({"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"})
+
+_START = 'Start one with "streamq server start", or set STREAMQ_URL.'
+_REASONS: dict[str, tuple[type[StreamqError], str]] = {
+    "NOAUTH": (
+        ServerUnavailable,
+        "asks for a password. Put it into STREAMQ_URL: redis://:PASSWORD@host:port",
+    ),
+    "WRONGPASS": (ServerUnavailable, "refuses the user or the password of STREAMQ_URL"),
+    "NOPERM": (ServerUnavailable, "does not allow this user to do that; grant it with ACL SETUSER"),
+    "OOM": (
+        OutOfMemory,
+        "is at its memory limit and takes no new jobs; raise maxmemory, or let the workers drain it",
+    ),
+    "READONLY": (ReadOnlyServer, "is a replica, which takes no writes; set STREAMQ_URL to its master"),
+    "NOREPLICAS": (ReadOnlyServer, "has not enough replicas to accept writes (min-replicas-to-write)"),
+    "MISCONF": (ReadOnlyServer, "cannot write to its disk and takes no writes; make room there"),
+    "NOPROTO": (NotSupported, "does not speak RESP3; streamq needs Redis 6 or later, or any Valkey"),
+}
+# Errors of commands inside a function come behind "ERR": these words tell them apart.
+_INSIDE = (
+    ("can't run this command", "NOPERM"),
+    ("can't access", "NOPERM"),
+    ("unknown command 'HELLO'", "NOPROTO"),
+)
+
+
+class NotLoaded(LibraryMissing):
+    """The server does not know the function, so nothing was executed; an engine loads the library and repeats."""
+
+
+class Busy(ServerUnavailable):
+    """The server executed nothing and will be able to in a moment; an engine waits and repeats."""
+
+
+class Unreachable(ServerUnavailable):
+    """No connection could be made, so nothing was sent."""
+
+
+def refusal(message: str, where: object) -> StreamqError:
+    """The error that an error reply stands for. ``where`` is the server's redacted URL."""
+    word, _, text = message.partition(" ")
+    known = from_reply(message)
+    if known:
+        return known
+    if message.startswith(("ERR Function not found", "NOSCRIPT")):
+        return NotLoaded(f'{where} has no function library of streamq. Run "streamq function load".')
+    if word in TRANSIENT:
+        return Busy(f"{where} is not ready: {text}")
+    word = next((code for part, code in _INSIDE if part in message), word)
+    if word in _REASONS:
+        kind, sentence = _REASONS[word]
+        return kind(f"{where} {sentence} ({library().located(message)})")
+    return ProtocolError(f"{where} answered: {library().located(message)}")
+
+
+def unreachable(error: OSError, where: object) -> Unreachable:
+    """The error of a connection that could not be made; nothing was sent."""
+    return Unreachable(f"cannot reach {where} ({_reason(error)}).\n{_START}")
+
+
+def lost(error: BaseException | None, where: object) -> ConnectionLost:
+    """The error of a connection that broke or fell silent; what was under way may or may not have been executed."""
+    reason = _reason(error) if isinstance(error, OSError) else str(error or "closed by the server")
+    return ConnectionLost(
+        f"the connection to {where} broke ({reason}); what was under way may have been executed"
+    )
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, socket.gaierror):
+        return "unknown host"
+    if error.errno is not None:
+        return os.strerror(error.errno).lower()
+    return str(error)

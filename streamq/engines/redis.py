@@ -1,0 +1,179 @@
+"""The engine for threads: a pool of connections to one server that is found through a place.
+
+A thread leases a connection for one call, so a call costs one write and one read. Nothing is repeated behind the
+caller's back but what ``patience`` allows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Lock
+from typing import Any, TypeVar
+
+import hiredis
+
+from streamq.config import Config, Durability
+from streamq.engines import durably
+from streamq.engines.base import Kept
+from streamq.engines.connection import Connection
+from streamq.engines.failures import NotLoaded, refusal
+from streamq.engines.patience import LOADS, Patience
+from streamq.engines.place import Place
+from streamq.errors import ServerUnavailable
+from streamq.library import Command, Dialect, library
+from streamq.protocol import Argument, Call
+
+__all__ = ["RedisEngine"]
+
+R = TypeVar("R")
+_FRESH = 1.0  # seconds for which an idle connection is trusted without a look at it
+
+
+class RedisEngine:
+    """An ``Engine`` for one server."""
+
+    def __init__(self, config: Config, place: Place) -> None:
+        self.config, self._place = config, place
+        self._library = library()
+        self._start()
+
+    def _start(self) -> None:
+        """As if nothing had ever been opened: at first, and in a child after a fork."""
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self._idle: list[Connection] = []
+        self._receiving: set[Connection] = set()
+        self._dialect: Dialect | None = None
+        self._installs = 0
+        self._aof: bool | None = None
+
+    def run(self, call: Call[R]) -> R:
+        """Carry one call and read its answer."""
+        return call.read(self._carry(call, None)[0])
+
+    def run_durably(self, call: Call[Any], level: Durability) -> Kept:
+        """Carry one call, then wait until its writes are as safe as ``level`` says, for half of ``reply_timeout`` at most."""
+        reply, answer = self._carry(call, durably.proof(level, self.config.reply_timeout / 2))
+        return Kept(call.read(reply), durably.reached(level, answer, self._has_aof()))
+
+    def command(self, *args: Argument) -> Any:
+        """Carry one plain command; the reply as it comes, never repeated."""
+        connection = self._lease()
+        return self._checked(connection, connection.ask(*args))
+
+    def receive(self, key: str, timeout: float) -> bytes | None:
+        """Wait for an element of a list (BLPOP) for ``timeout`` seconds, on a connection of its own."""
+        connection = self._lease()
+        self._receiving.add(connection)
+        try:
+            connection.wait_longer(timeout)
+            reply = connection.ask("BLPOP", key, timeout)
+            connection.wait_longer(0)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._receiving.discard(connection)
+        popped = self._checked(connection, reply)
+        return popped[1] if popped else None
+
+    def install(self, *, anyway: bool = False) -> Dialect:
+        """Put the function library on the server unless it is there; ``anyway`` replaces other content of it."""
+        connection = self._lease()
+        self._dialect = dialect = connection.converse(self._library.install(anyway=anyway))
+        self._give_back(connection)
+        return dialect
+
+    def close(self) -> None:
+        """Close all connections; who waits in ``receive`` gets ConnectionLost. It opens anew when it is used again."""
+        for connection in tuple(self._receiving):
+            connection.interrupt()
+        self._close_idle()
+
+    def _carry(self, call: Call[Any], proof: Command | None) -> tuple[Any, Any]:
+        """Send a call, and again where that is allowed, until it is answered."""
+        patience: Patience | None = None
+        loads = 0
+        while True:
+            seen = self._installs
+            try:
+                return self._attempt(call, proof)
+            except NotLoaded:
+                if loads == LOADS:
+                    raise
+                loads += 1
+                self._load(seen)
+            except ServerUnavailable as error:
+                self._close_idle()
+                connected = self._dialect is not None
+                patience = patience or Patience(self.config.reconnect_for, connected, self._place.moves)
+                time.sleep(patience.pause(error, call.repeatable))
+
+    def _attempt(self, call: Call[Any], proof: Command | None) -> tuple[Any, Any]:
+        """Send a call once, and its proof behind it; the reply of each."""
+        connection = self._lease()
+        answer = None
+        try:
+            dialect = self._dialect
+            if dialect is None:
+                dialect = self._first(connection)
+            connection.send(self._library.command(call, dialect))
+            if proof:
+                connection.send(proof)
+            reply = connection.read()
+            if proof:
+                answer = connection.read()
+        except BaseException:
+            connection.close()
+            raise
+        return self._checked(connection, reply), answer
+
+    def _load(self, seen: int) -> None:
+        """Load the library after a call was not known; threads that failed together load it once."""
+        with self._lock:
+            if self._installs == seen:
+                self.install()
+                self._installs += 1
+
+    def _first(self, connection: Connection) -> Dialect:
+        """Before the first call: load the library, or find that it is there and not too old."""
+        with self._lock:
+            if self._dialect is None:
+                self._dialect = connection.converse(self._library.install())
+            return self._dialect
+
+    def _has_aof(self) -> bool:
+        if self._aof is None:
+            self._aof = durably.has_aof(self.command(*durably.ASK_AOF))
+        return self._aof
+
+    def _lease(self) -> Connection:
+        if self._pid != os.getpid():
+            self._close_idle()
+            self._start()
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            if time.monotonic() - connection.used < _FRESH or not connection.is_broken():
+                return connection
+            connection.close()
+        return Connection(self._place.locate(), self.config.connect_timeout, self.config.reply_timeout)
+
+    def _give_back(self, connection: Connection) -> None:
+        connection.used = time.monotonic()
+        self._idle.append(connection)
+
+    def _checked(self, connection: Connection, reply: Any) -> Any:
+        """Give the connection back; the reply, or the error that it stands for."""
+        self._give_back(connection)
+        if isinstance(reply, hiredis.ReplyError):
+            raise refusal(str(reply), connection.address) from reply
+        return reply
+
+    def _close_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
