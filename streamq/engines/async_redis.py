@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from streamq.config import Config, Durability
@@ -16,7 +16,7 @@ from streamq.engines.base import Kept, Link, OnLost, OnMessage
 from streamq.engines.link import RedisLink, open_link
 from streamq.engines.patience import Patience
 from streamq.engines.place import Place
-from streamq.errors import ServerUnavailable
+from streamq.errors import ServerUnavailable, StreamqError
 from streamq.library import Command, Dialect
 from streamq.protocol import Argument, Call
 
@@ -53,8 +53,7 @@ class AsyncRedisEngine:
         if proof is None:
             value, answer = await self.run(call), None
         else:
-            reply, answer = await self._patiently(lambda: self._proven(call, proof), call.repeatable)
-            value = call.read(reply)
+            value, answer = await self._proven(call, proof)
         return Kept(value, durably.reached(level, answer, await self._has_aof()))
 
     async def command(self, *args: Argument) -> Any:
@@ -121,15 +120,18 @@ class AsyncRedisEngine:
             self._private.discard(link)
             link.close()
 
-    async def _proven(self, call: Call[Any], proof: Command) -> tuple[Any, Any]:
-        """Write and wait on one connection; a server that has no such proof gives None."""
-        async with self._own_link(0.0) as link:
-            written = link.call(call)
-            answer = link.command(*proof)
-            answers = await asyncio.gather(written, answer, return_exceptions=True)
-        if isinstance(answers[0], BaseException):
-            raise answers[0]
-        return answers[0], None if isinstance(answers[1], BaseException) else answers[1]
+    async def _proven(self, call: Call[R], proof: Command) -> tuple[R, Any]:
+        """Write and wait on one connection. A repeated call may have nothing to write, so it proves nothing."""
+        try:
+            async with self._own_link(0.0) as link:
+                reply = await link.call(call)
+                with suppress(StreamqError):  # a server without the command, or lost behind the answer
+                    return call.read(reply), await link.command(*proof)
+                return call.read(reply), None
+        except ServerUnavailable:
+            if not call.repeatable:
+                raise
+            return await self.run(call), None
 
     async def _has_aof(self) -> bool:
         if self._aof is None:

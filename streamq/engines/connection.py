@@ -49,12 +49,12 @@ class Connection:
         return self.read()
 
     def send(self, command: Command) -> None:
-        """Send without waiting; ``read`` once for each."""
+        """Send without waiting; ``read`` once for each. What could not be sent whole was not executed: Unreachable."""
         try:
             self._socket.sendall(pack(command))
         except OSError as error:
             self.close()
-            raise lost(error, self.address) from error
+            raise unreachable(error, self.address) from error
 
     def read(self) -> Any:
         """The next reply."""

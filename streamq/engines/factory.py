@@ -29,6 +29,10 @@ def open_async_engine(config: Config) -> AsyncEngine:
 def _place(config: Config) -> Place:
     url = config.url or EMBEDDED
     match scheme(url):
+        case "embedded":
+            from streamq.engines.embedded import Embedded
+
+            return Embedded(config)
         case "redis" | "rediss" | "unix":
             return Fixed(Address.parse(url))
         case other:

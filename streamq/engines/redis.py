@@ -17,7 +17,7 @@ from streamq.config import Config, Durability
 from streamq.engines import durably
 from streamq.engines.base import Kept
 from streamq.engines.connection import Connection
-from streamq.engines.failures import NotLoaded, refusal
+from streamq.engines.failures import NotLoaded, Unreachable, refusal
 from streamq.engines.patience import LOADS, Patience
 from streamq.engines.place import Place
 from streamq.errors import ServerUnavailable
@@ -59,8 +59,11 @@ class RedisEngine:
 
     def command(self, *args: Argument) -> Any:
         """Carry one plain command; the reply as it comes, never repeated."""
-        connection = self._lease()
-        return self._checked(connection, connection.ask(*args))
+        try:
+            return self._ask(args)
+        except Unreachable:  # not executed: the server was restarted since the last call
+            self._close_idle()
+            return self._ask(args)
 
     def receive(self, key: str, timeout: float) -> bytes | None:
         """Wait for an element of a list (BLPOP) for ``timeout`` seconds, on a connection of its own."""
@@ -109,25 +112,28 @@ class RedisEngine:
                 connected = self._dialect is not None
                 patience = patience or Patience(self.config.reconnect_for, connected, self._place.moves)
                 time.sleep(patience.pause(error, call.repeatable))
+                proof = (
+                    None  # a repeated call may have nothing to write, and then its connection proves nothing
+                )
 
     def _attempt(self, call: Call[Any], proof: Command | None) -> tuple[Any, Any]:
         """Send a call once, and its proof behind it; the reply of each."""
         connection = self._lease()
-        answer = None
         try:
             dialect = self._dialect
             if dialect is None:
                 dialect = self._first(connection)
             connection.send(self._library.command(call, dialect))
-            if proof:
-                connection.send(proof)
             reply = connection.read()
-            if proof:
-                answer = connection.read()
+            answer = connection.ask(*proof) if proof else None
         except BaseException:
             connection.close()
             raise
         return self._checked(connection, reply), answer
+
+    def _ask(self, command: Command) -> Any:
+        connection = self._lease()
+        return self._checked(connection, connection.ask(*command))
 
     def _load(self, seen: int) -> None:
         """Load the library after a call was not known; threads that failed together load it once."""
