@@ -1,0 +1,53 @@
+"""The library under test: the files of lua/, with small numbers and wakes that the driver can collect.
+
+The product publishes a wake to a shard channel. Here the same line pushes it to a list, from which the driver takes it
+after each call: so a wake is an event of the simulation, which may be late or lost. Some limits are lowered, so that
+their edges are met with few jobs. Whatever is replaced must be there exactly once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parents[2] / "lua"
+WAKES = "test:wakes"
+LEASE, AGE, CAP, JUMP = 3_000, 1_000, 5_000, 6_000
+
+
+class Edit(NamedTuple):
+    """In ``file`` stands ``new`` instead of ``old``."""
+
+    file: str
+    old: str
+    new: str
+
+
+NUMBERS = (
+    Edit("prelude.lua", "AGE = 60000,", f"AGE = {AGE},"),
+    Edit("prelude.lua", "GIVE = 100,", "GIVE = 2,"),  # a consumer is emptied in parts
+    Edit("prelude.lua", "PROMOTE = 250,", "PROMOTE = 3,"),
+    Edit("prelude.lua", "JUMP = 60000,", f"JUMP = {JUMP},"),
+)
+SHIM = Edit(
+    "20_waking.lua",
+    "redis.pcall('SPUBLISH', c.anchor .. ':w:' .. consumer, word)",
+    f"redis.call('RPUSH', c.anchor .. ':{WAKES}', consumer .. ' ' .. word)",
+)
+
+
+class MissingText(Exception):
+    """A text that is to be replaced does not stand in its file exactly once: mend the edit."""
+
+
+def source(*edits: Edit) -> str:
+    """The library's source for a test server, with the edits of a planted bug."""
+    files = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.lua"))}
+    for edit in (*NUMBERS, SHIM, *edits):
+        found = files[edit.file].count(edit.old)
+        if found != 1:
+            raise MissingText(f"lua/{edit.file} has {found} times: {edit.old!r}")
+        files[edit.file] = files[edit.file].replace(edit.old, edit.new)
+    prelude = files.pop("prelude.lua")
+    rest = "".join(f"do\n{text}\nend\n" for text in files.values())
+    return f"#!lua name=streamq_1\n{prelude}\n{rest}"

@@ -1,0 +1,79 @@
+"""People at the controls: cancel, pause and resume, promote, retry dead jobs, drop them, purge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulation.network import ANCHOR
+
+from streamq.errors import JobNotFound, UniqueConflict, WrongState
+from streamq.protocol import control
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+class Operators:
+    """They stop when the producers do; then nothing stays paused."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._plan(50, 600, self._cancel)
+        self._plan(500, 2_500, self._handle_dead)
+        self._plan(500, 2_500, self._promote)
+        self._plan(12_000, 30_000, self._purge)
+        world.clock.after(7_000, self._pause)
+
+    def _plan(self, least: int, most: int, action: object) -> None:
+        def act() -> None:
+            if self.world.producing:
+                action()  # type: ignore[operator]
+                self.world.clock.after(self.world.random.randint(least, most), act)
+
+        self.world.clock.after(self.world.random.randint(least, most), act)
+
+    def _cancel(self) -> None:
+        recent = list(self.world.ledger.jobs)[-30:]
+        if recent:
+            answer = self.world.network.send(control.cancel, self.world.random.choice(recent))
+            self.world.network.seen[f"cancel {answer}"] += 1
+
+    def _pause(self) -> None:
+        world = self.world
+        if not world.producing and not world.witness.paused:
+            return
+        world.network.execute(control.resume if world.witness.paused else control.pause)
+        world.patience.forget()
+        pause = world.random.randint(200, 2_000) if world.witness.paused else world.random.randint(5_000, 15_000)
+        world.clock.after(pause, self._pause)
+
+    def _promote(self) -> None:
+        delayed = self.world.network.connection("ZRANGE", f"{ANCHOR}:delayed", 0, -1)
+        if delayed:
+            job = self.world.random.choice(delayed).decode()
+            try:
+                self.world.network.send(control.promote, job)
+            except WrongState:
+                self.world.network.seen["promoted too late"] += 1
+
+    def _handle_dead(self) -> None:
+        random, network = self.world.random, self.world.network
+        dead = [job.id for job in self.world.ledger.jobs.values() if job.end == "dead"]
+        if not dead:
+            return
+        job, chance = random.choice(dead), random.random()
+        if chance < 0.15:
+            network.execute(control.retry_step, "-", "0", random.choice((1, 3, 100)))
+        elif chance < 0.3:
+            network.execute(control.drop, job)
+        else:
+            try:
+                network.send(control.retry, job)
+            except (JobNotFound, UniqueConflict):
+                network.seen["retry refused"] += 1
+
+    def _purge(self) -> None:
+        what, step = self.world.random.choice(("pending", "delayed", "dead")), control.Step(0, "-", "0")
+        while step.cursor:
+            step = self.world.network.execute(control.purge_step, what, step.cursor, step.bound)
+            self.world.network.seen[f"purged {what}"] += step.touched

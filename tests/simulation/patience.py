@@ -1,0 +1,126 @@
+"""How long things wait beside somebody who could act. Looked at with every audit, in true time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from simulation.clock import Clock
+from simulation.library import AGE, CAP, JUMP, LEASE
+from simulation.settling import Delivery
+from simulation.shard import PSEUDO, Shard
+from simulation.witness import Witness
+
+CALM_BOUND = 60
+FAULTY_BOUND = CAP + 500
+SETTLING = CAP + 2_000  # after a clock step: a watchman may sleep the cap
+OVERTAKING_BOUND = 9 * AGE + 500
+COMMAND_BOUND = LEASE // 3 + CAP + 500
+SUSPECT_BOUND = LEASE + CAP
+
+
+class Observed(Protocol):
+    """What patience asks of a host."""
+
+    @property
+    def idle_since(self) -> int | None: ...
+    @property
+    def steady(self) -> bool: ...
+    @property
+    def can_isolate(self) -> bool: ...
+    def known(self) -> dict[str, set[Delivery]]: ...
+
+
+class Patience:
+    """Measures; ``worst`` is the longest oversleep of the world in ms."""
+
+    def __init__(self, clock: Clock, witness: Witness, *, calm: bool) -> None:
+        self.clock, self.witness, self.calm = clock, witness, calm
+        self.worst = 0
+        self.died: dict[str, int] = {}  # consumer -> when its process died
+        self._eligible: dict[str, int] = {}
+        self._commanded: dict[str, int] = {}
+        self._suspected: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """The world changed (pause, clock step, failover): measure anew."""
+        for memory in (self._eligible, self._commanded, self._suspected):
+            memory.clear()
+
+    def look(self, shard: Shard, hosts: Sequence[Observed]) -> list[str]:
+        """Everything that waits too long."""
+        return [
+            *self._overslept(shard, hosts),
+            *self._overtaken(shard),
+            *self._kept_by_the_dead(shard),
+            *self._unknown_to_owner(shard, hosts),
+            *self._untold(shard, hosts),
+            *self._unproven(shard, hosts),
+        ]
+
+    def _overslept(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
+        due = {job for job, at in shard.zsets["delayed"].items() if at <= self.clock.wall}
+        places = shard.places().items()
+        waiting = {job: where[0] for job, where in places if where[0] in ("ready", "lost") or job in due}
+        if self.witness.paused:
+            waiting = {}
+        self._eligible = {job: self._eligible.get(job, self.clock.t) for job in waiting}
+        idle = [host.idle_since for host in hosts if host.idle_since is not None]
+        if not idle:
+            return
+        strict = self.calm and self.clock.t > self.clock.stepped_at + SETTLING
+        for job, since in self._eligible.items():
+            over = self.clock.t - max(since, min(idle))
+            self.worst = max(self.worst, over)
+            if over > (CALM_BOUND if strict else FAULTY_BOUND):
+                yield f"overslept: {job}, {waiting[job]}, waits {over} ms beside an idle worker"
+
+    def _overtaken(self, shard: Shard) -> Iterator[str]:
+        ledger = self.witness.ledger
+        delivered, self.witness.order = self.witness.order, []
+
+        def unmoved(names: Sequence[str]) -> Iterator[int]:
+            for name in names:
+                job = ledger.jobs.get(name)
+                if job and not job.moved and not job.due and job.deliveries <= 1:
+                    yield job.born
+
+        waiting = list(unmoved([entry.job for entry in shard.waiting]))
+        bound = OVERTAKING_BOUND + (JUMP if self.witness.epochs else 0)
+        for born in unmoved(delivered):
+            if waiting and born > min(waiting) + bound:
+                yield f"overtaken by what came {born - min(waiting)} ms later"
+
+    def _kept_by_the_dead(self, shard: Shard) -> Iterator[str]:
+        for consumer, died in list(self.died.items()):
+            if consumer not in shard.hashes["consumers"]:
+                del self.died[consumer]
+                continue
+            since = max(died, self.witness.renewed.get(consumer, 0), self.clock.stepped_at)
+            if self.clock.t - since > 3 * LEASE:
+                yield f"a dead consumer keeps its deliveries: {consumer}"
+
+    def _unknown_to_owner(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
+        known = {consumer: jobs for host in hosts if host.steady for consumer, jobs in host.known().items()}
+        for entry in shard.given:
+            if entry.owner in known and (entry.level, entry.id) not in known[entry.owner]:
+                yield f"{entry.delivery} belongs to {entry.owner}, whose process does not know it"
+
+    def _untold(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
+        listening = {consumer for host in hosts if host.steady for consumer in host.known()}
+        self._commanded = {
+            consumer: self._commanded.get(consumer, self.clock.t)
+            for consumer in shard.commands
+            if consumer in listening
+        }
+        for consumer, since in self._commanded.items():
+            if self.clock.t - since > COMMAND_BOUND:
+                yield f"{consumer} was not told its commands for {self.clock.t - since} ms"
+
+    def _unproven(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
+        suspects = [entry.delivery for entry in shard.given if entry.owner == PSEUDO[1]]
+        able = any(host.can_isolate for host in hosts) and not self.witness.paused
+        self._suspected = {name: self._suspected.get(name, self.clock.t) for name in suspects if able}
+        for delivery, since in self._suspected.items():
+            if self.clock.t - since > SUSPECT_BOUND:
+                yield f"suspect {delivery} waits {self.clock.t - since} ms beside a host that could run it alone"

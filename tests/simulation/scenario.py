@@ -1,0 +1,61 @@
+"""What kind of world a seed makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The weather of a world; everything but ``CALM`` has a faulty network, stops, kills and clock steps."""
+
+    CALM = "calm"  # no faults, and a strict bound on oversleep
+    FAULTS = "faults"
+    QUIET = "quiet"  # one worker, few jobs
+    LONELY = "lonely"  # hosts without supervisors
+    RESTART = "restart"  # the server is killed and started again on its append-only file
+    FAILOVER = "failover"  # a stale copy takes over
+
+
+KINDS = (Kind.FAULTS, Kind.CALM, Kind.RESTART, Kind.LONELY, Kind.FAILOVER, Kind.QUIET)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The parameters of a world. Times in ms."""
+
+    seed: int
+    kind: Kind
+    workers: int
+    pause_between_batches: int  # the longest, between two calls of a producer's channel
+    surges: bool
+    poison: float  # the share of jobs that kill their worker
+    duration: int
+
+    @classmethod
+    def of(cls, seed: int, duration: int | None = None) -> Scenario:
+        """The world of a seed; ``duration`` is how long producers produce."""
+        kind = KINDS[seed % len(KINDS)]
+        quiet = kind is Kind.QUIET
+        return cls(
+            seed=seed,
+            kind=kind,
+            workers=1 if quiet else 4,
+            pause_between_batches=16_000 if quiet else 4_000,
+            surges=seed % 4 != 1,
+            poison={Kind.CALM: 0.0, Kind.QUIET: 0.02}.get(kind, 0.006),
+            duration=duration or (20_000 if kind is Kind.CALM else 60_000),
+        )
+
+    @property
+    def faulty(self) -> bool:
+        return self.kind is not Kind.CALM
+
+    @property
+    def supervised(self) -> bool:
+        return self.kind is not Kind.LONELY
+
+    @property
+    def durable(self) -> bool:
+        """Whether the server needs an append-only file."""
+        return self.kind is Kind.RESTART
