@@ -11,18 +11,21 @@ local function group_of(c, level)
   end
 end
 
+-- 1, or 0 for the tombstone of a job that was cancelled before.
 local function purge_entry(c, level, raw)
   local entry, fields = raw[1], raw[2]
-  local job = fields[1] == sq.RECORD and fields[2] or level .. '-' .. entry
+  local job, removed = fields[1] == sq.RECORD and fields[2] or level .. '-' .. entry, 1
   if c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry) == 'gone' then
     sq.switch(c, 'tombs', -1)
     sq.count(c, 'tombs:' .. level, -1)
+    removed = 0
   else
     sq.finish_job(c, job, fields[1], 'cancelled')
     sq.count(c, 'pending:' .. level, -1)
   end
   sq.forget_delivery(c, level, entry)
   redis.call('XDEL', sq.stream(c, level), entry)
+  return removed
 end
 
 local function repair_lag(c, level, delivered)
@@ -41,12 +44,13 @@ local function purge_level(c, level, bound)
   local delivered = group_of(c, level)
   if not delivered or not sq.before(delivered, bound) then return 0, true end
   local rows = redis.call('XRANGE', sq.stream(c, level), '(' .. delivered, bound, 'COUNT', STEP)
-  for _, raw in ipairs(rows) do purge_entry(c, level, raw) end
+  local removed = 0
+  for _, raw in ipairs(rows) do removed = removed + purge_entry(c, level, raw) end
   if #rows > 0 then
     repair_lag(c, level, delivered)
     sq.renew_head(c, level, rows[#rows][1])
   end
-  return #rows, #rows < STEP
+  return removed, #rows < STEP
 end
 
 local function purge_pending(c, cursor, bound)
