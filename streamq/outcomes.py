@@ -1,0 +1,43 @@
+"""What a handler may raise to say how its run ends. Anything else that it raises is a failure.
+
+``Retry`` and a failure spend an attempt, ``Snooze`` does not, ``Dead`` ends the job at once. ``Cancelled``, which ends it
+as cancelled, is in ``errors``.
+"""
+
+from __future__ import annotations
+
+from streamq.durations import Duration, seconds
+
+__all__ = ["Dead", "Outcome", "Retry", "Snooze"]
+
+
+class Outcome(Exception):
+    """Base of what a handler raises on purpose. ``delay`` is in seconds, None where the task's backoff decides."""
+
+    delay: float | None = None
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(Outcome):
+    """Run again, after ``delay`` or else the task's backoff. An attempt is spent; after the last one the job is dead."""
+
+    def __init__(self, delay: Duration | None = None, *, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = None if delay is None else seconds(delay, "Retry")
+
+
+class Snooze(Outcome):
+    """Run again after ``delay``. No attempt is spent."""
+
+    delay: float
+
+    def __init__(self, delay: Duration, *, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = seconds(delay, "Snooze")
+
+
+class Dead(Outcome):
+    """Give up now, and say why: the job goes to the dead letters without another attempt."""
