@@ -3,6 +3,6 @@
 from streamq.wire.codec import Unpacked
 from streamq.wire.convert import converter, result_type
 from streamq.wire.keys import KeyRing
-from streamq.wire.payloads import Payloads
+from streamq.wire.payloads import Payloads, payloads_of
 
-__all__ = ["KeyRing", "Payloads", "Unpacked", "converter", "result_type"]
+__all__ = ["KeyRing", "Payloads", "Unpacked", "converter", "payloads_of", "result_type"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamq.errors import StreamqError, WrongCall
 from streamq.wire import codec
@@ -18,7 +18,10 @@ from streamq.wire.envelope import PLAIN, Envelope, Place
 from streamq.wire.keys import KeyRing
 from streamq.wire.limits import DEPTH_MAX, PAYLOAD_MAX, clip_error, clip_traceback
 
-__all__ = ["Payloads"]
+if TYPE_CHECKING:
+    from streamq.config import Config
+
+__all__ = ["Payloads", "payloads_of"]
 
 _PLAIN = bytes((PLAIN,))
 _SEALED_TEXT = "sealed:"
@@ -153,6 +156,11 @@ class Payloads:
         except StreamqError as error:
             return f"({error})"
         return content.decode("utf-8", "replace")
+
+
+def payloads_of(config: Config) -> Payloads:
+    """The payloads under the settings. Raises ConfigError when the keys cannot be used."""
+    return Payloads(config.namespace, KeyRing.parse(config.keys), config.compress_above, config.payload_max)
 
 
 def _wrong_call(
