@@ -33,7 +33,8 @@ class Connection:
     __slots__ = ("_reader", "_reply_timeout", "_socket", "address", "used")
 
     def __init__(self, address: Address, connect_timeout: float, reply_timeout: float) -> None:
-        self.address, self._reply_timeout = address, reply_timeout
+        self.address: object = address  # said in errors
+        self._reply_timeout = reply_timeout
         self._reader = hiredis.Reader()
         try:
             self._socket = _open(address, connect_timeout)
@@ -41,7 +42,7 @@ class Connection:
             raise unreachable(error, address) from error
         self._socket.settimeout(reply_timeout)
         self.used = time.monotonic()
-        self._greet()
+        self._greet(address)
 
     def ask(self, *command: Argument) -> Any:
         """Send one command and return its reply; an error reply is returned as a ``hiredis.ReplyError``."""
@@ -110,12 +111,12 @@ class Connection:
         """Close the socket; may be called again."""
         self._socket.close()
 
-    def _greet(self) -> None:
-        for command in self.address.greeting():
+    def _greet(self, address: Address) -> None:
+        for command in address.greeting():
             reply = self.ask(*command)
             if isinstance(reply, hiredis.ReplyError):
                 self.close()
-                raise refusal(str(reply), self.address)
+                raise refusal(str(reply), address)
 
 
 def _open(address: Address, timeout: float) -> socket.socket:

@@ -14,6 +14,10 @@ EMBEDDED = "embedded://"
 
 def open_engine(config: Config) -> Engine:
     """The engine for threads. Raises ConfigError when the URL cannot be used."""
+    if _scheme(config) == "memory":
+        from streamq.engines.memory import MemoryEngine
+
+        return MemoryEngine(config)
     from streamq.engines.redis import RedisEngine
 
     return RedisEngine(config, _place(config))
@@ -21,9 +25,17 @@ def open_engine(config: Config) -> Engine:
 
 def open_async_engine(config: Config) -> AsyncEngine:
     """The engine for one event loop. Raises ConfigError when the URL cannot be used."""
+    if _scheme(config) == "memory":
+        from streamq.engines.memory import AsyncMemoryEngine
+
+        return AsyncMemoryEngine(config)
     from streamq.engines.async_redis import AsyncRedisEngine
 
     return AsyncRedisEngine(config, _place(config))
+
+
+def _scheme(config: Config) -> str:
+    return scheme(config.url or EMBEDDED)
 
 
 def _place(config: Config) -> Place:

@@ -166,6 +166,9 @@ class RedisEngine:
             if time.monotonic() - connection.used < _FRESH or not connection.is_broken():
                 return connection
             connection.close()
+        return self._connect()
+
+    def _connect(self) -> Connection:
         return Connection(self._place.locate(), self.config.connect_timeout, self.config.reply_timeout)
 
     def _give_back(self, connection: Connection) -> None:
