@@ -5,6 +5,8 @@
 
 local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, expires = true,
   tags = true, parent = true, record = true}
+local LEVELS = {['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
+  ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true}
 local PRODUCER_TTL = 86400       -- seconds
 
 local function check_tags(tags)
@@ -41,7 +43,7 @@ end
 -- A plain job whose parts need no second look: a level, the task of the job before it, an inline body.
 local function is_plain(args, i, task)
   local body = args[i + 2]
-  return #args[i] == 1 and args[i + 1] == task and body and #body <= sq.INLINE_BYTES and string.find(args[i], '%d')
+  return LEVELS[args[i]] and args[i + 1] == task and body and #body <= sq.INLINE_BYTES
 end
 
 -- One job, checked: {level, task, body, options or nil}, and the index behind it.

@@ -50,6 +50,7 @@ end
 -- The row of an entry that this call has given to the caller, or nil; `tomb` tells that it had ended before.
 function sq.admit(c, level, raw)
   local entry, fields = raw[1], raw[2]
+  if c.cancels == 0 and fields[1] ~= sq.RECORD then return raw end
   local cancel = c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry)
   if cancel == 'gone' then
     drop_tomb(c, level, entry)
