@@ -22,9 +22,12 @@ from streamq.errors import (
 )
 from streamq.library import library
 
-__all__ = ["TRANSIENT", "Busy", "NotLoaded", "Unreachable", "lost", "refusal", "unreachable"]
+__all__ = ["ELSEWHERE", "TRANSIENT", "Busy", "NotLoaded", "Unreachable", "lost", "refusal", "unreachable"]
 
-TRANSIENT = frozenset({"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"})
+TRANSIENT = frozenset(
+    {"LOADING", "BUSY", "TRYAGAIN", "ASK", "MOVED", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"}
+)
+ELSEWHERE = ("MOVED", "READONLY")  # beginnings of replies that say: another server has the shard now
 
 _START = 'Start one with "streamq server start", or set STREAMQ_URL.'
 _REASONS: dict[str, tuple[type[StreamqError], str]] = {

@@ -17,7 +17,7 @@ from streamq.config import Config
 from streamq.engines.address import Address, tls_context
 from streamq.engines.base import OnLost, OnMessage
 from streamq.engines.connection import pack
-from streamq.engines.failures import NotLoaded, lost, refusal, unreachable
+from streamq.engines.failures import ELSEWHERE, NotLoaded, lost, refusal, unreachable
 from streamq.engines.patience import LOADS
 from streamq.errors import StreamqError
 from streamq.library import Command, Dialect, library
@@ -170,6 +170,8 @@ class RedisLink(asyncio.Protocol):
             repeat.add_done_callback(self._repeats.discard)
         elif not future.done():
             future.set_exception(error)
+        if str(reply).startswith(ELSEWHERE):
+            self._give_up(error)
 
     async def _load_and_repeat(self, future: asyncio.Future[Any], call: Call[Any]) -> None:
         """The server did not know the call, so nothing was executed: load the library and send it again."""
