@@ -1,0 +1,249 @@
+"""A job that was put in: ask how it is, wait for its result, steer it. Each method has an a-form for event loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from streamq.errors import Cancelled, JobFailed, JobNotFound, ResultGone
+from streamq.options import Duration, seconds
+from streamq.protocol import Call as Operation
+from streamq.protocol import control, inspect
+from streamq.protocol.keys import JobId
+from streamq.protocol.replies import text
+from streamq.protocol.results import Ending
+from streamq.states import FINAL, State
+
+if TYPE_CHECKING:
+    from streamq.app import App
+    from streamq.task import Call, Task
+
+__all__ = ["Job", "JobInfo", "Progress"]
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running job said last: a fraction from 0 to 1, a word for people, and a part of its result."""
+
+    fraction: float = 0.0
+    note: str = ""
+    partial: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """What is kept of a job. Times are milliseconds since 1970; ``attempts`` is how many were spent."""
+
+    id: str
+    task: str
+    state: State
+    priority: int
+    attempts: int
+    created_ms: int
+    due_ms: int | None
+    reason: str
+    error: str
+    traceback: str
+    history: tuple[str, ...]
+    tags: tuple[str, ...]
+    parent: str | None
+    worker: str
+
+    @classmethod
+    def read(cls, job_id: str, fields: dict[str, str]) -> JobInfo:
+        """From the names and values of the server. Raises JobNotFound when there are none."""
+        if not fields:
+            raise JobNotFound(
+                f"job {job_id} is unknown, or it has finished and nothing of it was kept (see result_ttl)"
+            )
+        return cls(
+            id=job_id,
+            task=fields["task"],
+            state=State(fields["state"]),
+            priority=int(fields["level"]),
+            attempts=int(fields.get("attempt", 0)),
+            created_ms=int(fields["created"]),
+            due_ms=int(fields["due"]) if "due" in fields else None,
+            reason=fields.get("reason", ""),
+            error=fields.get("error", ""),
+            traceback=fields.get("traceback", ""),
+            history=tuple(fields.get("history", "").splitlines()),
+            tags=tuple(filter(None, fields.get("tags", "").split(","))),
+            parent=fields.get("parent"),
+            worker=fields.get("owner", ""),
+        )
+
+
+class Job(Generic[R_co]):
+    """A handle by id: it holds no state and costs nothing to make. Two handles of one id are equal."""
+
+    __slots__ = ("_app", "_task", "id")
+
+    def __init__(self, app: App, job_id: str, task: Task[..., R_co] | None = None) -> None:
+        self._app, self.id, self._task = app, job_id, task
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def result(self, timeout: Duration | None = None) -> R_co:
+        """Wait for the job's end; what its handler returned.
+
+        Raises JobFailed when it gave up, Cancelled when it was stopped, ResultGone when it had ended before and
+        nothing was kept (see ``result_ttl``), and ResultTimeout after ``timeout`` (it goes on; ask again).
+        """
+        where = JobId.parse(self.id)
+        task = self._task.name if self._task else self._app.run(self._task_name())
+        return self._value(task, self._app.replies(where).ending(where.local, _seconds(timeout)))
+
+    async def aresult(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109 - as in result
+        """Wait for the job's end; what its handler returned. Raises what ``result`` does."""
+        where = JobId.parse(self.id)
+        task = self._task.name if self._task else await self._app.arun(self._task_name())
+        return self._value(task, await self._app.replies(where).aending(where.local, _seconds(timeout)))
+
+    def status(self) -> State:
+        """Where the job is. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return self._app.run(self._info()).state
+
+    async def astatus(self) -> State:
+        """Where the job is. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return (await self._app.arun(self._info())).state
+
+    def info(self) -> JobInfo:
+        """What is kept of the job. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return self._app.run(self._info())
+
+    async def ainfo(self) -> JobInfo:
+        """What is kept of the job. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return await self._app.arun(self._info())
+
+    def explain(self) -> str:
+        """Its state, then what it waits for in order, with times; a sentence a line."""
+        return self._app.run(self._explain())
+
+    async def aexplain(self) -> str:
+        """Its state, then what it waits for in order, with times; a sentence a line."""
+        return await self._app.arun(self._explain())
+
+    def progress(self) -> Progress:
+        """What the running job said last. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return self._app.run(self._progress())
+
+    async def aprogress(self) -> Progress:
+        """What the running job said last. Raises JobNotFound when it is unknown, or finished and not kept."""
+        return await self._app.arun(self._progress())
+
+    def cancel(self) -> bool:
+        """Stop it: at once while it waits; a running one is told within 100 ms. False when it had ended."""
+        return self._app.run(self._cancel())
+
+    async def acancel(self) -> bool:
+        """Stop it: at once while it waits; a running one is told within 100 ms. False when it had ended."""
+        return await self._app.arun(self._cancel())
+
+    def retry(self: Job[T], call: Call[T] | None = None) -> Job[T]:
+        """Run a dead job again under its id, its attempts start anew; ``call``: with these arguments instead.
+
+        Raises JobNotFound when it is not among the dead letters, UniqueConflict when another holds its key now.
+        """
+        self._app.run(self._retry(call))
+        return self
+
+    async def aretry(self: Job[T], call: Call[T] | None = None) -> Job[T]:
+        """Run a dead job again under its id, its attempts start anew; ``call``: with these arguments instead.
+
+        Raises JobNotFound when it is not among the dead letters, UniqueConflict when another holds its key now.
+        """
+        await self._app.arun(self._retry(call))
+        return self
+
+    def _place(self) -> tuple[str, int, str]:
+        where = JobId.parse(self.id)
+        return where.anchor(self._app.config.namespace), 0, where.local
+
+    def _info(self) -> Operation[JobInfo]:
+        return _then(inspect.job(*self._place()), self._read_info)
+
+    def _read_info(self, fields: dict[str, str]) -> JobInfo:
+        info = JobInfo.read(self.id, fields)
+        kind, words = self._read_error(info.task, info.error)
+        error = f"{kind}: {words}" if kind else words
+        return replace(info, error=error, traceback=self._read_traceback(info.task, info.traceback))
+
+    def _task_name(self) -> Operation[str]:
+        return _then(inspect.job(*self._place()), lambda fields: fields.get("task", ""))
+
+    def _explain(self) -> Operation[str]:
+        return _then(inspect.explain(*self._place()), "\n".join)
+
+    def _cancel(self) -> Operation[bool]:
+        return _then(control.cancel(*self._place()), lambda answer: answer != "GONE")
+
+    def _retry(self, call: Call[Any] | None) -> Operation[bool]:
+        replacement = (call.task.name, call.new_job(self._queue).body) if call else None
+        return control.retry(*self._place(), replacement)
+
+    def _progress(self) -> Operation[Progress]:
+        call = inspect.job(*self._place())
+        return Operation(call.function, call.anchor, call.args, self._read_progress, readonly=True)
+
+    def _read_progress(self, reply: list[bytes]) -> Progress:
+        """Read here because a partial result is bytes, which the reader of texts would spoil."""
+        fields = {text(reply[i]): reply[i + 1] for i in range(0, len(reply), 2)}
+        task = JobInfo.read(self.id, {name: text(value) for name, value in fields.items()}).task
+        partial = fields.get("progress_partial")
+        return Progress(
+            float(fields.get("progress_fraction", 0)),
+            text(fields.get("progress_note", "")),
+            None if partial is None else self._unpack(task, partial, Any),
+        )
+
+    def _value(self, task: str, ending: Ending) -> R_co:
+        if ending.status == State.COMPLETED:
+            known = self._task or self._app.tasks.get(task)
+            value: R_co = self._unpack(task, ending.payload or b"", known.returns if known else Any)
+            return value
+        raise self._error(task, (ending.payload or b"").decode("utf-8", "replace"), ending.status)
+
+    def _error(self, task: str, said: str, status: str) -> Exception:
+        if status == State.DEAD:
+            error, _, traceback = said.partition("\0")
+            kind, words = self._read_error(task, error)
+            return JobFailed(self.id, kind, words, self._read_traceback(task, traceback))
+        if status in FINAL:
+            return Cancelled(f"job {self.id} was {status}{': ' + said if said else ''}; it has no result")
+        return ResultGone(
+            f"job {self.id} has finished, or never was, and no result was kept; "
+            "give its task a result_ttl, or wait before it ends"
+        )
+
+    def _unpack(self, task: str, body: bytes, kind: Any) -> Any:
+        return self._app.payloads.unpack_result(self._queue, task, body, kind, self.id)
+
+    def _read_error(self, task: str, packed: str) -> tuple[str, str]:
+        return self._app.payloads.unpack_error(self._queue, task, packed, self.id)
+
+    def _read_traceback(self, task: str, packed: str) -> str:
+        return self._app.payloads.unpack_traceback(self._queue, task, packed, self.id)
+
+    @property
+    def _queue(self) -> str:
+        return JobId.parse(self.id).queue
+
+
+def _then(call: Operation[Any], read: Any) -> Operation[Any]:
+    """The same operation, its value read further."""
+    return replace(call, read=lambda reply: read(call.read(reply)))
+
+
+def _seconds(timeout: Duration | None) -> float | None:
+    return None if timeout is None else seconds(timeout)

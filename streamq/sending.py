@@ -1,0 +1,102 @@
+"""How the jobs of a task are put in: where to, and what the server and the worker are told beside the arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamq.config import Durability
+from streamq.context import Running
+from streamq.errors import ConfigError
+from streamq.options import CallOptions, TaskOptions, Unique
+from streamq.protocol import Argument
+from streamq.signature import nearest
+
+__all__ = ["Outgoing", "OutgoingHook", "Sending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A job that is about to be sent: ``arguments`` by name, defaults included. Hooks may add ``headers`` (texts)."""
+
+    task: str
+    queue: str
+    arguments: Mapping[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+OutgoingHook = Callable[[Outgoing], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What all jobs of one task, or of one ``using``, have in common.
+
+    ``pairs`` are the server's options (docs/protocol.md, enqueue), ``carried`` is what the worker reads of the call.
+    """
+
+    call_options: CallOptions
+    queue: str
+    level: int
+    durability: Durability | None
+    pairs: tuple[Argument, ...]
+    unique: Unique | None
+    carried: dict[str, Any] | None
+
+    @classmethod
+    def of(
+        cls, task: str, task_options: TaskOptions, call_options: CallOptions, names: Sequence[str]
+    ) -> Sending:
+        """From checked options. Raises ConfigError when ``Unique(by=…)`` names no argument."""
+        merged = task_options.merged(call_options)
+        for name in merged.unique.names if merged.unique else ():
+            if name not in names:
+                near = nearest(name, names)
+                hint = f"did you mean '{near}'?" if near else f"it takes {', '.join(names) or 'none'}"
+                raise ConfigError(f"task {task}: Unique(by='{name}') names no argument of it; {hint}")
+        return cls(
+            call_options,
+            merged.queue,
+            merged.priority,
+            merged.durability,
+            _pairs(merged, call_options),
+            merged.unique,
+            call_options.carried,
+        )
+
+    def told(
+        self, task: str, arguments: Mapping[str, Any], parent: Running | None, hooks: Sequence[OutgoingHook]
+    ) -> tuple[dict[str, Any] | None, tuple[Argument, ...]]:
+        """What one job carries, and its pairs, when they depend on its arguments, its parent, or hooks."""
+        carried, pairs = dict(self.carried or {}), self.pairs
+        if hooks:
+            outgoing = Outgoing(task, self.queue, arguments)
+            for hook in hooks:
+                hook(outgoing)
+            if outgoing.headers:
+                carried["headers"] = {str(name): str(value) for name, value in outgoing.headers.items()}
+        if parent:
+            carried["parent"] = parent.id
+            pairs += ("parent", parent.id)
+        if self.unique:
+            key, until = self.unique.key(task, arguments), self.unique.until_text
+            pairs += ("unique", key, "until", until, "on_conflict", self.unique.on_conflict)
+        return carried or None, pairs
+
+
+def _pairs(options: TaskOptions, call: CallOptions) -> tuple[Argument, ...]:
+    pairs: list[Argument] = []
+    if call.at is not None:
+        pairs += "at", round(call.at.timestamp() * 1000)
+    if call.delay:
+        pairs += "delay", _milliseconds(call.delay)
+    if options.expires is not None:
+        pairs += "expires", _milliseconds(options.expires)
+    if options.tags:
+        pairs += "tags", ",".join(options.tags)
+    return tuple(pairs)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,208 @@
+"""Right uses of the typed surface: mypy --strict and pyright accept every line. Never run; see test_typing.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from streamq import (
+    App,
+    CallNext,
+    Cancelled,
+    Context,
+    Dead,
+    Event,
+    Job,
+    JobFailed,
+    Outgoing,
+    Retry,
+    Snooze,
+    Unique,
+    resource,
+)
+
+app = App()
+tomorrow = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+class Pool:
+    async def save(self, number: int) -> None: ...
+
+
+# Tasks
+
+
+@app.task
+def checksum(path: str) -> str:
+    return path
+
+
+@app.task(queue="mail", attempts=5, timeout=30)
+async def send_email(to: str, *, template: str = "welcome") -> bool:
+    """Sends one."""
+    return True
+
+
+@app.task
+async def report(ctx: Context, user: int) -> None:
+    ctx.progress(0.4, "half way")
+    ctx.partial([user])
+    print(user, ctx.fence, ctx.cancelled)
+    assert_type(ctx.attempt, int)
+    assert_type(ctx.deadline, datetime | None)
+
+
+@app.task(result_ttl="10m", priority="high", tags=["a"], expires=timedelta(hours=1), isolate=True)
+def resize(ctx: Context, path: str, width: int = 100) -> int:
+    return width
+
+
+@app.task
+def says(kind: str) -> None:
+    if kind == "retry":
+        raise Retry("30s")
+    if kind == "snooze":
+        raise Snooze("5m")
+    if kind == "dead":
+        raise Dead("card is stolen")
+    raise Cancelled
+
+
+@app.task
+def anything(value: Any) -> int:
+    return 1
+
+
+@app.task
+async def some_object(value: object, n: int = 0) -> int:
+    return 1
+
+
+@app.task
+async def payload(data: dict[str, Any], n: int = 0) -> str:
+    return ""
+
+
+@app.task
+async def payload_with_context(ctx: Context, data: dict[str, Any]) -> str:
+    return ""
+
+
+@app.task
+def star(*args: Any, **more: Any) -> int:
+    return 1
+
+
+class Thumbnail:
+    async def handle(self, ctx: Context, path: str, width: int = 100) -> str:
+        return path
+
+    async def completed(self, ctx: Context, result: str) -> None: ...
+
+
+class Plain:
+    def handle(self, path: str, *, width: int = 100) -> int:
+        return 1
+
+
+thumbnail = app.add(Thumbnail, queue="images")
+plain = app.add(Plain)
+
+# Putting jobs in
+
+job = send_email.enqueue("a@b.c")
+assert_type(job, Job[bool])
+assert_type(app.enqueue_many([send_email.call("a"), send_email.call("b", template="bye")]), list[Job[bool]])
+mixed = app.enqueue_many([send_email.call("a"), report.call(7)])
+assert_type(send_email.using(delay="5m", priority=8).enqueue("a@b.c"), Job[bool])
+send_email.using(
+    at=tomorrow, expires="1h", unique=Unique(by="to", until="done", on_conflict="existing")
+).enqueue("a@b.c")
+send_email.using(priority="high", attempts=3, tags=("x",)).enqueue("a")
+assert_type(send_email.call("a").enqueue(), Job[bool])
+assert_type(report.enqueue(7), Job[None])
+assert_type(resize.enqueue("x", width=3), Job[int])
+assert_type(thumbnail.enqueue("x", width=3), Job[str])
+assert_type(plain.enqueue("x"), Job[int])
+assert_type(anything.enqueue("x"), Job[int])
+assert_type(some_object.enqueue("x", n=2), Job[int])
+assert_type(payload.enqueue({}), Job[str])
+assert_type(payload_with_context.enqueue({}), Job[str])
+star.enqueue(1, z=2)
+
+# Looking and steering
+
+assert_type(job.result(timeout=5), bool)
+assert_type(send_email.job("mail-5-1-0").result("5s"), bool)
+assert_type(job.retry(), Job[bool])
+job.retry(send_email.call("right@b.c"))
+assert_type(job.cancel(), bool)
+assert_type(job.explain(), str)
+assert_type(job.progress().fraction, float)
+app.job("mail-5-1-0").cancel()
+
+
+def look(error: JobFailed) -> tuple[str, str, str]:
+    return error.type_name, error.text, error.traceback
+
+
+# Around handlers
+
+
+@app.resource
+async def pool() -> AsyncIterator[Pool]:
+    yield Pool()
+
+
+@app.resource
+def number(db: Pool = resource(pool)) -> Iterator[int]:  # noqa: B008
+    yield 1
+
+
+@app.task
+async def sync_user(id: int, db: Pool = resource(pool), *, n: int = resource(number)) -> None:  # noqa: B008
+    await db.save(id)
+
+
+assert_type(sync_user.enqueue(7), Job[None])
+
+
+@app.lifespan
+async def life() -> AsyncIterator[None]:
+    yield
+
+
+@app.middleware
+async def timing(ctx: Context, call_next: CallNext) -> object:
+    return await call_next()
+
+
+@app.before_enqueue
+def stamp(outgoing: Outgoing) -> None:
+    outgoing.headers["trace"] = str(outgoing.arguments.get("to"))
+
+
+@app.on("job.dead", "worker.lost")
+def page(event: Event) -> None:
+    print(event.name, event.job)
+
+
+# Calling and awaiting
+
+
+async def main(ctx: Context) -> None:
+    assert_type(await send_email("a"), bool)
+    assert_type(checksum("x"), str)
+    assert_type(await (await send_email.aenqueue("a", template="bye")).aresult(), bool)
+    await report(ctx, 7)
+    assert_type(resize(ctx, "x"), int)
+    assert_type(await app.aenqueue_many([send_email.call("a")]), list[Job[bool]])
+    assert_type(await job.acancel(), bool)
+    async with app:
+        pass
+
+
+def uses(paths: Sequence[str]) -> list[Job[str]]:
+    with app:
+        return app.enqueue_many(checksum.call(path) for path in paths)

@@ -1,0 +1,91 @@
+"""Wrong uses of the typed surface: every line that ends in ``# refused: …`` is an error in mypy --strict and pyright.
+
+Never run; test_typing.py compares the lines of the errors with the marked ones.
+"""
+
+from __future__ import annotations
+
+from accepted import Pool, app, checksum, job, payload, plain, pool, report, send_email, sync_user, thumbnail
+
+from streamq import CallNext, Context, Unique, resource
+
+
+async def awaits(ctx: Context) -> None:
+    await send_email.enqueue("a")  # refused: awaiting the sync form
+    flag: bool = send_email("a")  # refused: a forgotten await
+    print(flag)
+    await report(7)  # refused: a plain call without its context
+    await ctx.progress(0.5)  # refused: awaiting what only tells
+    await job.result()  # refused: awaiting the sync form
+    text: str = job.aresult()  # refused: a forgotten await of a result
+    print(text)
+
+
+send_email.enqueue(3)  # refused: wrong type
+send_email.enqueue()  # refused: missing argument
+send_email.enqueue("a", templat="x")  # refused: unknown keyword
+send_email.enqueue("a", "b")  # refused: keyword-only given by position
+send_email.enqueue("a", delay="5m")  # refused: an option among the arguments
+send_email.call(3)  # refused: wrong type in a call
+send_email.using(to="a")  # refused: an argument among the options
+send_email.using(dela="5m")  # refused: unknown option
+send_email.using(priority="urgent")  # refused: not a level
+send_email.using(isolate=True)  # refused: an option of the task, at one call
+send_email.using(at="tomorrow")  # refused: a time as text
+payload.enqueue(7)  # refused: wrong type to a task that takes a dict
+x1: int = checksum.enqueue("x").result()  # refused: wrong type of a result
+print(x1)
+thumbnail.enqueue("x", width="3")  # refused: a class task, wrong type
+thumbnail.enqueue()  # refused: a class task, missing argument
+plain.enqueue("x", 3)  # refused: a class task, keyword-only given by position
+sync_user.enqueue("7")  # refused: wrong type beside a resource
+app.enqueue_many([send_email])  # refused: tasks where calls are wanted
+job.retry(checksum.call("x"))  # refused: a retry with a call of another type
+
+
+def passes_context(ctx: Context) -> None:
+    report.enqueue(ctx, 7)  # refused: a context passed by hand
+
+
+class NeedsPool:
+    def __init__(self, pool: Pool) -> None: ...
+
+    async def handle(self, path: str) -> str:
+        return path
+
+
+class NoHandle: ...
+
+
+app.add(NeedsPool)  # refused: a class that cannot be made without arguments
+app.add(NoHandle)  # refused: a class without handle
+
+
+@app.task(attemps=3)  # refused: unknown option of the decorator
+async def f1() -> None: ...
+
+
+@app.task(timeout=[3])  # refused: wrong type of an option
+async def f2() -> None: ...
+
+
+@app.task
+async def f3(id: int, db: str = resource(pool)) -> None: ...  # refused: a resource of another type
+
+
+app.on("job.died")  # refused: unknown event
+
+
+@app.on("job.dead")  # refused: an observer of another type
+def f4(event: str) -> None: ...
+
+
+@app.middleware  # refused: sync middleware
+def f5(ctx: Context, call_next: CallNext) -> object: ...
+
+
+@app.before_enqueue  # refused: a hook of another type
+def f6(outgoing: int) -> None: ...
+
+
+Unique(by="to", on_conflict="fail")  # refused: not a way to meet a conflict
