@@ -13,12 +13,12 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
 
+from streamq.durations import seconds
 from streamq.errors import ConfigError
 
 __all__ = ["PREFIX", "Config", "Durability", "Setting", "project_folder", "redacted"]
@@ -26,7 +26,6 @@ __all__ = ["PREFIX", "Config", "Durability", "Setting", "project_folder", "redac
 PREFIX = "STREAMQ_"
 _PASSWORD = re.compile(r"(://[^:@/]*:).*@")
 _HIDDEN = "***"
-_Number = TypeVar("_Number", int, float)
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -68,23 +67,19 @@ def _text(value: object) -> str:
     raise ValueError("is not text")
 
 
-def _seconds(value: object) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else _number(float, value)
-    if not 0 < seconds < float("inf"):
+def _duration(value: Any) -> float:
+    length = seconds(value)
+    if length == 0:
         raise ValueError("must be above 0 seconds")
-    return seconds
-
-
-def _number(kind: Callable[[str], _Number], value: object) -> _Number:
-    try:
-        return kind(str(value).removesuffix("s"))
-    except ValueError:
-        raise ValueError("must be a number") from None
+    return length
 
 
 def _count(lowest: int, highest: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
-        number = _number(int, value)
+        try:
+            number = int(str(value))
+        except ValueError:
+            raise ValueError("must be a whole number") from None
         if not lowest <= number <= highest:
             raise ValueError(f"must be from {lowest:,} to {highest:,}")
         return number
@@ -136,7 +131,7 @@ class Config:
     )
     durability: Annotated[Durability, _About(_durability, "what an enqueue waits for")] = Durability.AOF
     lease: Annotated[
-        float, _About(_seconds, "seconds a worker may be silent before others take its jobs")
+        float, _About(_duration, "seconds a worker may be silent before others take its jobs")
     ] = 30.0
     workers: Annotated[int, _About(_count(0, 1_000), "worker processes; 0 is one for each processor")] = 0
     concurrency: Annotated[int, _About(_count(1, 10_000), "jobs that one worker process runs at a time")] = (
@@ -147,10 +142,10 @@ class Config:
     ] = 8_192
     payload_max: Annotated[int, _About(_count(64, 2**22), "bytes above which a payload is refused")] = 2**20
     compress_above: Annotated[int, _About(_count(0, 2**22), "bytes above which compression is tried")] = 1_024
-    connect_timeout: Annotated[float, _About(_seconds, "seconds to wait for a connection")] = 5.0
-    reply_timeout: Annotated[float, _About(_seconds, "seconds to wait for an answer of the server")] = 10.0
+    connect_timeout: Annotated[float, _About(_duration, "seconds to wait for a connection")] = 5.0
+    reply_timeout: Annotated[float, _About(_duration, "seconds to wait for an answer of the server")] = 10.0
     reconnect_for: Annotated[
-        float, _About(_seconds, "seconds in which a call whose connection broke is repeated")
+        float, _About(_duration, "seconds in which a call whose connection broke is repeated")
     ] = 5.0
     data: Annotated[Path, _About(_path, "folder of the embedded server, seen from the project")] = Path(
         ".streamq"
