@@ -1,0 +1,102 @@
+"""The demo: real jobs on real files in real worker processes, with a look at what happens while it happens.
+
+    python examples/demo [FOLDER]
+
+It starts a server of its own in FOLDER (default: demo-files), fills the folder with pictures and texts, puts jobs in,
+runs them in two worker processes, and shows what became of each. It ends with 0 only when all is as it should be.
+``jobs.py`` beside this file is what a user writes; the rest is the show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from files import make_files
+from jobs import app, contact_sheet
+from report import show_report
+from rich.console import Console
+from rich.markup import escape
+from watch import DemoFailed, watch
+from work import put_in, sheet_of
+
+from streamq import StreamqError
+from streamq.engines import embedded
+
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE = 50  # seconds
+WORKERS = 2
+
+
+def main() -> int:
+    """Run the demo; the exit status."""
+    folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo-files").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update(STREAMQ_URL="embedded://", STREAMQ_DATA=str(folder / "server"))
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with own_server(folder) as url:
+            return 0 if show(console, folder, url) else 1
+    except (DemoFailed, StreamqError) as error:
+        console.print(f"[bold red]the demo failed:[/] {escape(str(error))}", soft_wrap=True)
+        return 1
+
+
+def show(console: Console, folder: Path, url: str) -> bool:
+    """Everything between the start and the end of the server; whether all went as it should."""
+    console.print(f"server   {url}")
+    files = make_files(folder)
+    console.print(f"files    {len(files.pictures)} pictures and {len(files.texts)} texts in {folder}")
+    start = time.monotonic()
+    work = put_in(files)
+    console.print(f"jobs     {work.count} put in within {time.monotonic() - start:.2f} s")
+    with workers(folder) as process:
+        console.print(f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n")
+        watch(console, lambda: check_alive(process, folder), seconds=PATIENCE)
+        sheet = contact_sheet.enqueue(sheet_of(files), str(files.made))
+        console.print(f"\none more, whose result is awaited: {sheet.result(timeout=20)}\n")
+    return show_report(console, files, work, graceful=process.returncode == 0)
+
+
+@contextlib.contextmanager
+def own_server(folder: Path) -> Iterator[str]:
+    """An embedded server with no data of earlier runs, stopped at the end; its URL."""
+    embedded.stop(app.config)
+    shutil.rmtree(folder / "server", ignore_errors=True)
+    try:
+        yield embedded.start(app.config).url
+    finally:
+        app.close()
+        embedded.stop(app.config)
+
+
+@contextlib.contextmanager
+def workers(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """``streamq work jobs``, stopped at the end as one stops it: by SIGTERM."""
+    command = [sys.executable, "-m", "streamq.cli", "work", "jobs", "--workers", str(WORKERS)]
+    with (folder / "workers.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=Path(__file__).parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def check_alive(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Raise DemoFailed with the end of the log when the workers are gone."""
+    if process.poll() is not None:
+        log = (folder / "workers.log").read_text().strip().splitlines()[-15:]
+        raise DemoFailed("\n".join([f"the workers ended with {process.returncode}:", *log]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
