@@ -111,6 +111,11 @@ class Connection:
         """Close the socket; may be called again."""
         self._socket.close()
 
+    def __del__(self) -> None:
+        """Engines live as long as their app, which is often the whole process: to leave them open is no mistake."""
+        with contextlib.suppress(AttributeError):  # it was never open
+            self.close()
+
     def _greet(self, address: Address) -> None:
         for command in address.greeting():
             reply = self.ask(*command)
