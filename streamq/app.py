@@ -28,7 +28,7 @@ from streamq.handlers import (
 from streamq.job import Job
 from streamq.options import TaskOptions, TaskWords
 from streamq.protocol import Call as Operation
-from streamq.protocol.keys import JobId, anchor_of
+from streamq.protocol.keys import JobId
 from streamq.queue import Queue
 from streamq.replies import Replies
 from streamq.resources import Container, Resource, lifespan_of, resource_of
@@ -44,7 +44,7 @@ from streamq.task import (
     class_task,
     function_task,
 )
-from streamq.wire import KeyRing, Payloads
+from streamq.wire import Payloads, payloads_of
 
 __all__ = ["App", "TaskDecorator"]
 
@@ -215,7 +215,7 @@ class App:
 
     def sender(self, queue: str, durability: Durability | None = None) -> Sender:
         """What puts jobs into a queue on behalf of this process."""
-        return self._client.sender(anchor_of(self.config.namespace, queue), durability)
+        return self._client.sender(queue, durability)
 
     def replies(self, where: JobId) -> Replies:
         """What waits for the ends of jobs on behalf of this process."""
@@ -231,10 +231,7 @@ class App:
     @cached_property
     def payloads(self) -> Payloads:
         """How arguments and results become bytes."""
-        config = self.config
-        return Payloads(
-            config.namespace, KeyRing.parse(config.keys), config.compress_above, config.payload_max
-        )
+        return payloads_of(self.config)
 
     def container(self, tasks: Iterable[Task[..., Any]]) -> Container:
         """The lifespans of the App and the resources that these tasks need, for one worker process to open."""

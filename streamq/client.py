@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from streamq.config import Config, Durability
 from streamq.engines.base import AsyncEngine, Engine
 from streamq.engines.factory import open_async_engine, open_engine
+from streamq.protocol.keys import anchor_of
 from streamq.replies import Replies
 from streamq.sender import Sender
 
@@ -43,13 +44,9 @@ class Client:
             engine = self._async_engines[loop] = open_async_engine(self._config)
         return engine
 
-    def sender(self, anchor: str, durability: Durability | None = None) -> Sender:
-        """What puts jobs into the shard with this key prefix, as safely as asked for; by default as the settings say."""
-        key = (anchor, durability)
-        found = self._senders.get(key)
-        if found is None:
-            found = self._senders.setdefault(key, Sender(self, anchor, durability or self._config.durability))
-        return found
+    def sender(self, queue: str, durability: Durability | None = None) -> Sender:
+        """What puts jobs into a queue, as safely as asked for; by default as the settings say."""
+        return self._senders.get((queue, durability)) or self._new_sender(queue, durability)
 
     def replies(self, anchor: str) -> Replies:
         """What waits for the ends of a shard's jobs."""
@@ -73,6 +70,11 @@ class Client:
         if engine is not None:
             await engine.close()
         await asyncio.to_thread(self.close)
+
+    def _new_sender(self, queue: str, durability: Durability | None) -> Sender:
+        anchor = anchor_of(self._config.namespace, queue)
+        sender = Sender(self, anchor, durability or self._config.durability)
+        return self._senders.setdefault((queue, durability), sender)
 
     def _open(self) -> Engine:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -46,13 +46,13 @@ class Sender:
         """Add one job, together with those of other threads while a call is in flight; its id."""
         return self._collector.enqueue(job)
 
-    async def aenqueue(self, job: NewJob) -> str:
-        """Add one job, together with those of other tasks while a call is in flight; its id."""
+    def aenqueue(self, job: NewJob) -> Awaitable[str]:
+        """Add one job, together with those of other tasks while a call is in flight; its id, to be awaited at once."""
         loop = asyncio.get_running_loop()
         collector = self._of_loop.get(loop)
         if collector is None:
             collector = self._of_loop[loop] = AsyncCollector(self.asend)
-        return await collector.enqueue(job)
+        return collector.enqueue(job)
 
     def send(self, jobs: Sequence[NewJob]) -> Enqueued:
         """Add at most 1,000 jobs in one call."""

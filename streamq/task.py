@@ -128,9 +128,9 @@ class Task(Generic[P, R]):
         """
         return self.call(*args, **kwargs).enqueue()
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
-        """Put a job in. Returns when the server has it. Raises what ``enqueue`` does."""
-        return await self.call(*args, **kwargs).aenqueue()
+    def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Job[R]]:
+        """Put a job in. Returns when the server has it. Raises what ``enqueue`` does; WrongCall before it is awaited."""
+        return self.call(*args, **kwargs).aenqueue()
 
     def using(self, **options: Unpack[CallWords]) -> Task[P, R]:
         """The same task with these options for the calls made from it. Raises ConfigError for what cannot be used."""

@@ -130,6 +130,10 @@ def test_after_a_failed_call_the_next_enqueue_is_sent() -> None:
     assert collector.enqueue(job(2)) == "2"
 
 
+async def enqueue(collector: AsyncCollector, number: int) -> str:
+    return await collector.enqueue(job(number))
+
+
 async def async_collected(
     carrier: Carrier, cancel: Sequence[int], numbers: Sequence[int]
 ) -> list[str | BaseException]:
@@ -145,7 +149,7 @@ async def async_collected(
         return carrier.answer(jobs)
 
     collector = AsyncCollector(send)
-    tasks = [asyncio.create_task(collector.enqueue(job(number))) for number in numbers]
+    tasks = [asyncio.create_task(enqueue(collector, number)) for number in numbers]
     await in_flight.wait()
     for number in cancel:
         tasks[number].cancel()
@@ -185,9 +189,9 @@ def test_cancelling_the_first_await_still_sends_what_it_held_up() -> None:
 
     async def scenario() -> list[str]:
         collector = AsyncCollector(send)
-        first = asyncio.create_task(collector.enqueue(job(0)))
+        first = asyncio.create_task(enqueue(collector, 0))
         await reached.wait()
-        others = [asyncio.create_task(collector.enqueue(job(n))) for n in range(1, 4)]
+        others = [asyncio.create_task(enqueue(collector, n)) for n in range(1, 4)]
         await asyncio.sleep(0)
         first.cancel()
         return list(await asyncio.gather(*others))
