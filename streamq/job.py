@@ -189,7 +189,7 @@ class Job(Generic[R_co]):
         return _then(control.cancel(*self._place()), lambda answer: answer != "GONE")
 
     def _retry(self, call: Call[Any] | None) -> Operation[bool]:
-        replacement = (call.task.name, call.new_job(self._queue).body) if call else None
+        replacement = (call.task.name, call.new_job(JobId.parse(self.id).queue).body) if call else None
         return control.retry(*self._place(), replacement)
 
     def _progress(self) -> Operation[Progress]:
@@ -227,17 +227,16 @@ class Job(Generic[R_co]):
         )
 
     def _unpack(self, task: str, body: bytes, kind: Any) -> Any:
-        return self._app.payloads.unpack_result(self._queue, task, body, kind, self.id)
+        where = JobId.parse(self.id)
+        return self._app.payloads.unpack_result(where.queue, task, body, kind, where.local)
 
     def _read_error(self, task: str, packed: str) -> tuple[str, str]:
-        return self._app.payloads.unpack_error(self._queue, task, packed, self.id)
+        where = JobId.parse(self.id)
+        return self._app.payloads.unpack_error(where.queue, task, packed, where.local)
 
     def _read_traceback(self, task: str, packed: str) -> str:
-        return self._app.payloads.unpack_traceback(self._queue, task, packed, self.id)
-
-    @property
-    def _queue(self) -> str:
-        return JobId.parse(self.id).queue
+        where = JobId.parse(self.id)
+        return self._app.payloads.unpack_traceback(where.queue, task, packed, where.local)
 
 
 def _then(call: Operation[Any], read: Any) -> Operation[Any]:
