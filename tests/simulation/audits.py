@@ -173,9 +173,8 @@ def tags(shard: Shard, ledger: Ledger) -> Iterator[str]:
 def waiters(shard: Shard, ledger: Ledger) -> Iterator[str]:
     """Who waits, waits for a job that has not ended."""
     registered = {key: job for job, keys in shard.hashes["waiters"].items() for key in keys.split()}
-    open_ones = {key: job for key, job in ledger.waiters.items() if ledger.jobs[job].end is None}
-    if registered != open_ones:
-        yield f"waiters are {registered}, must be {open_ones}"
+    if registered != ledger.waiters:
+        yield f"waiters differ: {sorted(registered.items() ^ ledger.waiters.items())}"
 
 
 def lasting(shard: Shard) -> Iterator[str]:

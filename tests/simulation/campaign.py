@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from servers import Server
-from simulation.library import Edit, source
+from simulation.library import ONE_BY_ONE, Edit, source
 from simulation.scenario import Scenario
 from simulation.world import Outcome, World
 
@@ -27,7 +27,8 @@ class Servers:
             self._running[durable] = Server(self.kind, aof=durable, extra=extra).start()
         server = self._running[durable]
         server.flush()
-        server.raw.function_load(source(*edits), replace=True)
+        numbers = (ONE_BY_ONE,) if scenario.one_by_one else ()
+        server.raw.function_load(source(*numbers, *edits), replace=True)
         return server
 
     def __enter__(self) -> Servers:

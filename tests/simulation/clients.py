@@ -39,29 +39,27 @@ class Clients:
 
     def audit(self) -> list[str]:
         """An open wait has no answer, and the wait for a job that has ended has exactly one."""
-        waiters, ledger = self.world.ledger.waiters, self.world.ledger
-        keys = list(waiters)
-        replies = self.world.network.connection.pipeline([("LRANGE", key, 0, -1) for key in keys])
+        ledger, connection = self.world.ledger, self.world.network.connection
+        keys = [*ledger.waiters, *ledger.told]
+        replies = connection.pipeline([("LRANGE", key, 0, -1) for key in keys])
         wrong = []
         for key, pushed in zip(keys, replies, strict=True):
-            job = ledger.jobs[waiters[key]]
-            if len(pushed) != (job.end is not None):
-                wrong.append(f"{job.id} is {job.end or 'open'}, and who waits has {len(pushed)} answers")
+            if len(pushed) != (key in ledger.told):
+                wrong.append(f"{key} waits for {ledger.waiters.get(key, ledger.told.get(key))}: {pushed}")
             elif pushed:
                 self._judge(key, pushed[0])
         return wrong
 
     def _judge(self, key: str, pushed: bytes) -> None:
-        ledger = self.world.ledger
         job_id, ending = read_push(pushed)
-        job = ledger.jobs[ledger.waiters.pop(key)]
+        job, end, result = self.world.ledger.told.pop(key)
         self.open_waits.pop(key, None)
         self.world.network.seen["answers"] += 1
         self.world.network.connection("DEL", key)
-        if (job_id, ending.status) != (job.id, "cancelled" if job.end == "purged" else job.end):
-            raise Violation(f"who waits for {job.id}, {job.end}, was told {job_id} {ending.status}")
-        if job.end == "completed" and (ending.payload or b"").decode() != job.result:
-            raise Violation(f"the result of {job.id} is {job.result}, who waits was given {ending.payload!r}")
+        if (job_id, ending.status) != (job, end):
+            raise Violation(f"who waits for {job}, {end}, was told {job_id} {ending.status}")
+        if end == "completed" and (ending.payload or b"").decode() != result:
+            raise Violation(f"the result of {job} is {result}, who waits was given {ending.payload!r}")
 
     def _ask(self, reply_key: str) -> None:
         if reply_key not in self.open_waits:

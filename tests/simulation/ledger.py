@@ -57,7 +57,8 @@ class Ledger:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     answers: dict[CallName, Enqueued] = field(default_factory=dict)
-    waiters: dict[str, str] = field(default_factory=dict)  # reply key -> job
+    waiters: dict[str, str] = field(default_factory=dict)  # reply key -> job that has not ended
+    told: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # reply key -> job, end, result
     ends: Counter[str] = field(default_factory=Counter)
     issued: dict[str, tuple[CallName, int]] = field(default_factory=dict)
 
@@ -74,13 +75,17 @@ class Ledger:
             raise Violation(f"ended twice: {job.id} {job.end} and {how}")
         job.end = how
         self.ends[how] += 1
+        for key in [key for key, waited in self.waiters.items() if waited == job.id]:
+            del self.waiters[key]
+            self.told[key] = (job.id, how, job.result)
 
     def reopen(self, job: Job) -> None:
         """A dead job is to run again."""
         if job.end != "dead":
             raise Violation(f"retried although it is {job.end}: {job.id}")
         self.ends["dead"] -= 1
-        job.end, job.attempts, job.deaths_alone, job.moved, job.expires_at = None, 0, 0, True, None
+        job.end, job.attempts, job.deaths_alone = None, 0, 0
+        job.moved, job.asked, job.expires_at = True, False, None
 
     def drop(self, job: Job) -> None:
         """A dead letter is thrown away."""
@@ -107,9 +112,11 @@ class Ledger:
             jobs=deepcopy(self.jobs),
             answers=dict(self.answers),
             waiters=dict(self.waiters),
+            told=dict(self.told),
             ends=Counter(self.ends),
         )
 
     def restore(self, copy: Ledger) -> None:
         """A stale copy took over: what came after it is gone by definition."""
-        self.jobs, self.answers, self.waiters, self.ends = copy.jobs, copy.answers, copy.waiters, copy.ends
+        self.jobs, self.answers, self.ends = copy.jobs, copy.answers, copy.ends
+        self.waiters, self.told = copy.waiters, copy.told

@@ -29,6 +29,7 @@ NUMBERS = (
     Edit("prelude.lua", "PROMOTE = 250,", "PROMOTE = 3,"),
     Edit("prelude.lua", "JUMP = 60000,", f"JUMP = {JUMP},"),
 )
+ONE_BY_ONE = Edit("54_take.lua", "MIXED = 16 ", "MIXED = 1 ")
 SHIM = Edit(
     "20_waking.lua",
     "redis.pcall('SPUBLISH', c.anchor .. ':w:' .. consumer, word)",

@@ -34,10 +34,11 @@ class Observed(Protocol):
 class Patience:
     """Measures; ``worst`` is the longest oversleep of the world in ms."""
 
-    def __init__(self, clock: Clock, witness: Witness, *, calm: bool) -> None:
-        self.clock, self.witness, self.calm = clock, witness, calm
+    def __init__(self, clock: Clock, witness: Witness, *, calm: bool, one_by_one: bool) -> None:
+        self.clock, self.witness, self.calm, self.one_by_one = clock, witness, calm, one_by_one
         self.worst = 0
         self.died: dict[str, int] = {}  # consumer -> when its process died
+        self._awake_since = clock.t  # when the last host went on that could recover anything
         self._eligible: dict[str, int] = {}
         self._commanded: dict[str, int] = {}
         self._suspected: dict[str, int] = {}
@@ -49,6 +50,8 @@ class Patience:
 
     def look(self, shard: Shard, hosts: Sequence[Observed]) -> list[str]:
         """Everything that waits too long."""
+        if not any(host.steady for host in hosts):
+            self._awake_since = self.clock.t
         return [
             *self._overslept(shard, hosts),
             *self._overtaken(shard),
@@ -77,26 +80,29 @@ class Patience:
 
     def _overtaken(self, shard: Shard) -> Iterator[str]:
         ledger = self.witness.ledger
-        delivered, self.witness.order = self.witness.order, []
+        delivered, self.witness.delivered = self.witness.delivered, []
 
-        def unmoved(names: Sequence[str]) -> Iterator[int]:
+        def unmoved(names: Sequence[str]) -> Iterator[tuple[int, str]]:
             for name in names:
                 job = ledger.jobs.get(name)
                 if job and not job.moved and not job.due and job.deliveries <= 1:
-                    yield job.born
+                    yield job.born, name
 
-        waiting = list(unmoved([entry.job for entry in shard.waiting]))
+        if not self.one_by_one:
+            return
+        oldest = min(unmoved([entry.job for entry in shard.waiting]), default=None)
         bound = OVERTAKING_BOUND + (JUMP if self.witness.epochs else 0)
-        for born in unmoved(delivered):
-            if waiting and born > min(waiting) + bound:
-                yield f"overtaken by what came {born - min(waiting)} ms later"
+        for born, name in unmoved(delivered):
+            if oldest and born > oldest[0] + bound:
+                yield f"{oldest[1]} was overtaken by {name}, which came {born - oldest[0]} ms later"
 
     def _kept_by_the_dead(self, shard: Shard) -> Iterator[str]:
         for consumer, died in list(self.died.items()):
             if consumer not in shard.hashes["consumers"]:
                 del self.died[consumer]
                 continue
-            since = max(died, self.witness.renewed.get(consumer, 0), self.clock.stepped_at)
+            renewed = self.witness.renewed.get(consumer, 0)
+            since = max(died, renewed, self.clock.stepped_at, self._awake_since)
             if self.clock.t - since > 3 * LEASE:
                 yield f"a dead consumer keeps its deliveries: {consumer}"
 

@@ -30,6 +30,7 @@ class Scenario:
     pause_between_batches: int  # the longest, between two calls of a producer's channel
     surges: bool
     poison: float  # the share of jobs that kill their worker
+    one_by_one: bool  # levels are compared before each delivery, so that the bound on overtaking is exact
     duration: int
 
     @classmethod
@@ -44,6 +45,7 @@ class Scenario:
             pause_between_batches=16_000 if quiet else 4_000,
             surges=seed % 4 != 1,
             poison={Kind.CALM: 0.0, Kind.QUIET: 0.02}.get(kind, 0.006),
+            one_by_one=seed // len(KINDS) % 2 == 0,
             duration=duration or (20_000 if kind is Kind.CALM else 60_000),
         )
 

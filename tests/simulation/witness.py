@@ -38,7 +38,7 @@ class Witness:
         self.renewed: dict[str, int] = {}  # consumer -> when its lease began anew, true time
         self.excused: set[str] = set()  # consumers that may be found unclean
         self.job_of: dict[Delivery, str] = {}
-        self.order: list[str] = []  # jobs in the order of their delivery, since it was looked at last
+        self.delivered: list[str] = []  # jobs that were delivered since this was looked at last
 
     def questions(self, operation: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What to ask the server just before a call."""
@@ -206,6 +206,7 @@ class Witness:
         self.fence = value.fence
         for level, row in rows + alone:
             self._delivered(level, row)
+        self.delivered += [identify(level, row)[1] for level, row in rows]
 
     def _saw_finish(self, args: Sequence[Any], value: Finished, owners: Answers) -> None:
         consumer, _, settlements = args
@@ -259,7 +260,6 @@ class Witness:
             raise Violation(f"delivered before it is due: {job_id}")
         self._judge_content(job, row[1])
         job.deliveries += 1
-        self.order.append(job_id)
 
     @staticmethod
     def _judge_content(job: Job, fields: Any) -> None:
@@ -361,6 +361,7 @@ class Witness:
 
     def _saw_unwait(self, args: Sequence[Any], value: bool, answers: Answers) -> None:
         self.ledger.waiters.pop(args[1], None)
+        self.ledger.told.pop(args[1], None)
 
 
 def group_rows(groups: Any) -> list[tuple[str, Any]]:

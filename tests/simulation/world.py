@@ -50,7 +50,9 @@ class World:
         self.clock, self.random, self.ledger = Clock(), Random(scenario.seed), Ledger()
         self.witness = Witness(ANCHOR, self.clock, self.ledger, self.look)
         self.network = Network(Connection(server.socket), self.clock, self.random, self.witness)
-        self.patience = Patience(self.clock, self.witness, calm=not scenario.faulty)
+        self.patience = Patience(
+            self.clock, self.witness, calm=not scenario.faulty, one_by_one=scenario.one_by_one
+        )
         self.producing = True
         self.network.faulty = scenario.faulty
         self.network.on_wake = self._wake
@@ -148,8 +150,9 @@ class World:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def _server_digest(self) -> str:
-        """The server's digest of all keys, without the one value that is its own: its replication id."""
+        """The server's digest of all keys, without what is its own: the replication id, here and with the consumers."""
         connection = self.network.connection
         connection("HDEL", f"{ANCHOR}:meta", "epoch")
+        connection("DEL", f"{ANCHOR}:consumers")
         digest: bytes = connection("DEBUG", "DIGEST")
         return digest.decode()[:16]
