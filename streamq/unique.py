@@ -65,5 +65,5 @@ class Unique:
         try:
             content = canonical(chosen)
         except UNENCODABLE as error:
-            raise WrongCall(f"{task}: the arguments of its unique key {why_not(chosen, error)}") from error
+            raise WrongCall(f"{task}: its unique key {why_not(chosen, error)}") from error
         return f"{task}:{blake2b(content, digest_size=_KEY_BYTES).hexdigest()}"

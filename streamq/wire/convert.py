@@ -45,7 +45,7 @@ class Converter:
         named = [parameter.name for parameter in parameters if parameter.kind in _BY_NAME]
         self._task, self._places = task, len(positional)
         self._by_place = [(i, name, kinds[name]) for i, name in enumerate(positional) if name in kinds]
-        self._by_name = {name: kinds[name] for name in named if name in kinds}
+        self._by_name = {name: kinds.get(name) for name in named}  # None: as it is, whatever ** says
         self._more = _kind_of(Parameter.VAR_POSITIONAL, parameters, kinds)
         self._more_named = _kind_of(Parameter.VAR_KEYWORD, parameters, kinds)
 
