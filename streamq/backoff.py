@@ -20,10 +20,12 @@ class Delays(Protocol):
 
     def delay(self, attempt: int, random: float, error: BaseException) -> float:
         """Seconds until the next run. ``attempt`` have been made (1 or more); ``random`` is from 0 to below 1."""
+        ...
 
     @property
     def written(self) -> object:
         """The same as plain data, which ``backoff_of`` reads again. Raises ConfigError when it has no such form."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

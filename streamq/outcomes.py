@@ -12,9 +12,7 @@ __all__ = ["Dead", "Outcome", "Retry", "Snooze"]
 
 
 class Outcome(Exception):
-    """Base of what a handler raises on purpose. ``delay`` is in seconds, None where the task's backoff decides."""
-
-    delay: float | None = None
+    """Base of what a handler raises on purpose."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -26,17 +24,15 @@ class Retry(Outcome):
 
     def __init__(self, delay: Duration | None = None, *, reason: str = "") -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else seconds(delay, "Retry")
+        self.delay: float | None = None if delay is None else seconds(delay, "Retry")
 
 
 class Snooze(Outcome):
     """Run again after ``delay``. No attempt is spent."""
 
-    delay: float
-
     def __init__(self, delay: Duration, *, reason: str = "") -> None:
         super().__init__(reason)
-        self.delay = seconds(delay, "Snooze")
+        self.delay: float = seconds(delay, "Snooze")
 
 
 class Dead(Outcome):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 
 import pytest
@@ -34,14 +35,10 @@ FRONTS = [bytes((header,)) for header in range(8)] + [
 
 
 def opened(payloads: Payloads, body: bytes) -> None:
-    try:
+    with contextlib.suppress(BadPayload, KeyMissing, PayloadTooLarge):
         assert isinstance(payloads.unpack("q", "t", body), Unpacked)
-    except (BadPayload, KeyMissing, PayloadTooLarge) as error:
-        assert str(error)
-    try:
+    with contextlib.suppress(BadPayload, KeyMissing, PayloadTooLarge):
         payloads.unpack_result("q", "t", body)
-    except (BadPayload, KeyMissing, PayloadTooLarge) as error:
-        assert str(error)
 
 
 @settings(max_examples=600)

@@ -10,7 +10,6 @@ import pytest
 from streamq.errors import BadPayload, ConfigError, KeyMissing
 from streamq.wire import KeyRing
 
-
 OLD, NEW = (base64.b64encode(bytes(range(start, start + 32))).decode() for start in (50, 100))
 
 
