@@ -25,7 +25,9 @@ def main() -> None:
     unknown = set(chosen.names) - set(SCENARIOS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    found = measure(chosen.names or list(SCENARIOS), chosen.server, not chosen.no_aof, 0.05 if chosen.quick else 1.0)
+    found = measure(
+        chosen.names or list(SCENARIOS), chosen.server, not chosen.no_aof, 0.05 if chosen.quick else 1.0
+    )
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{chosen.server}-{'aof' if not chosen.no_aof else 'memory'}-{int(time.time())}.json"
     file.write_text(json.dumps(found, indent=2))

@@ -64,7 +64,11 @@ def fleet(run: Run, *, workers: int = 1, concurrency: int = 100) -> Iterator[sub
     """A real ``streamq work`` on the app of bench/jobs.py, as a user starts it."""
     command = [str(Path(sys.executable).parent / "streamq"), "work", "bench.jobs:app"]
     options = ["--workers", str(workers), "--concurrency", str(concurrency)]
-    environment = {**os.environ, "STREAMQ_URL": run.server.url, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {
+        **os.environ,
+        "STREAMQ_URL": run.server.url,
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+    }
     with (run.server.folder / "fleet.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
     try:
@@ -102,4 +106,4 @@ def middle(values: list[float]) -> dict[str, float]:
 
 def counted(app: App, name: str) -> int:
     """One counter of the measured queue."""
-    return int(app.client.run(Queue(QUEUE).stats())[name])
+    return int(app.run(Queue(QUEUE).stats())[name])

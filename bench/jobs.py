@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from functools import cache
+
+import redis
 
 from streamq import App
 
 app = App()
+
+
+@cache
+def _ledger() -> redis.Redis:
+    return redis.Redis.from_url(os.environ["STREAMQ_URL"])
 
 
 @app.task
@@ -30,4 +39,4 @@ async def pause(seconds: float) -> None:
 async def stamp(sent: float) -> None:
     """How long after ``sent`` (time.time()) it was started, in ms, on a list."""
     late = (time.time() - sent) * 1e3
-    app.client.engine.command("RPUSH", "bench:late", f"{late:.4f}")
+    _ledger().rpush("bench:late", f"{late:.4f}")

@@ -60,7 +60,7 @@ end
 
 -- The end of a take that has room left: it sleeps, perhaps as the watchman. Returns for how many ms at most.
 function sq.sleep(c, consumer)
-  local sleep = math.max(sq.CAP, 50 * redis.call('ZCARD', c.anchor .. ':idle'))
+  local sleep = math.max(sq.CAP, sq.PACE * redis.call('ZCARD', c.anchor .. ':idle'))
   redis.call('ZADD', c.anchor .. ':idle', c.mono, consumer)
   local due, by = sq.earliest(c), sq.watchman(c)
   if due and (by == consumer or sq.unwatched(c, due)) then

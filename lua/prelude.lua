@@ -9,6 +9,7 @@ local sq = {
   LEASE = 30000,               -- ms; the default of a shard, until a consumer registers with another one
   AGE = 60000,                 -- ms that a level is worth: nothing is overtaken by what came 9 AGE later
   CAP = 5000,                  -- ms; the longest sleep of a small fleet's idle worker
+  PACE = 65,                   -- ms between two idle takes of a fleet: with jitter, below 20 a second however many workers
   WAKE = 1000,                 -- ms that a wake may be on its way before it counts as lost
   OVERDUE = 200,               -- ms after its time that a watchman is replaced
   GIVE = 100,                  -- deliveries that one call takes from a consumer that is gone

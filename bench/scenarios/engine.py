@@ -13,17 +13,17 @@ BATCH = 100
 def measure(run: Run) -> dict[str, float]:
     """Microseconds of server CPU a job to enqueue and to take and settle; bytes a queued job."""
     with run.app() as app:
-        engine, queue, jobs = app.client.engine, Queue("engine"), run.size(50_000) // BATCH
+        queue, jobs = Queue("engine"), run.size(50_000) // BATCH
         batch = [NewJob("noop", b"x" * 100)] * BATCH
-        engine.run(queue.push(batch, producer="p", channel=1, seq=0))
+        app.run(queue.push(batch, producer="p", channel=1, seq=0))
         memory, cpu = run.server.raw.info("memory")["used_memory"], server_cpu(run)
         for number in range(jobs):
-            engine.run(queue.push(batch, producer="p", channel=1, seq=number + 1))
+            app.run(queue.push(batch, producer="p", channel=1, seq=number + 1))
         added = server_cpu(run) - cpu
         memory = run.server.raw.info("memory")["used_memory"] - memory
-        consumer = engine.run(queue.register()).consumer
+        consumer = app.run(queue.register()).consumer
         cpu, taken, settlements = server_cpu(run), 0, []
-        while (answer := engine.run(queue.pop(consumer, BATCH, settlements=settlements))).groups:
+        while (answer := app.run(queue.pop(consumer, BATCH, settlements=settlements))).groups:
             entries = [row[0] for row in answer.groups[1]]
             settlements = plain("5", entries, b" ".join(entries))
             taken += len(entries)

@@ -36,7 +36,11 @@ def _calls(run: Run) -> int:
     stats = run.server.raw.info("commandstats")
     inner = ("info", "client", "hello")
     sent = ("fcall", "fcall_ro", "ping", "ssubscribe", "publish", "spublish")
-    return sum(int(row["calls"]) for name, row in stats.items() if name.removeprefix("cmdstat_") in sent and name not in inner)
+    return sum(
+        int(row["calls"])
+        for name, row in stats.items()
+        if name.removeprefix("cmdstat_") in sent and name not in inner
+    )
 
 
 def _memory(run: Run, workers: int, concurrency: int) -> float:

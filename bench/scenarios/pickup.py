@@ -14,7 +14,10 @@ def measure(run: Run) -> dict[str, float]:
     figures: dict[str, float] = {}
     for idle in (1, 200):
         times = _times(run, idle, run.size(500))
-        figures |= {f"p50_ms_{idle}_idle": percentile(times, 0.5), f"p99_ms_{idle}_idle": percentile(times, 0.99)}
+        figures |= {
+            f"p50_ms_{idle}_idle": percentile(times, 0.5),
+            f"p99_ms_{idle}_idle": percentile(times, 0.99),
+        }
     return figures
 
 
@@ -22,9 +25,9 @@ def _times(run: Run, idle: int, jobs: int) -> list[float]:
     """The other idle consumers stand in the registry before the worker, which was idle last and is woken first."""
     run.server.flush()
     with run.app() as app:
-        engine, queue, task = app.client.engine, Queue(QUEUE), app.task(stamp.fn)
+        queue, task = Queue(QUEUE), app.task(stamp.fn)
         for _ in range(idle - 1):
-            engine.run(queue.pop(engine.run(queue.register(600_000)).consumer, 1))
+            app.run(queue.pop(app.run(queue.register(600_000)).consumer, 1))
         with fleet(run):
             wait_until(lambda: counted(app, "idle") == idle)
             for number in range(jobs):

@@ -1,0 +1,141 @@
+"""What is done to a fleet or its server while jobs run, and the total-queue check at the end (FAULTS.md)."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chaos.fleet import Fleet
+from chaos.jobs import count, count_sync
+from servers import Server
+
+from streamq import App
+from streamq.queue import Queue
+
+__all__ = ["Verdict", "kill_workers", "restart_server"]
+
+PREFETCH = 500  # deliveries that a process may hold besides its slots, at most
+
+
+@dataclass
+class Verdict:
+    """accepted − seen = lost, seen − accepted = unexpected; both must be empty for a campaign to count."""
+
+    accepted: set[int] = field(default_factory=set)
+    runs: Counter[int] = field(default_factory=Counter)
+    failures: int = 0
+    kills: int = 0
+    in_flight: int = 0
+    balance: int = 0
+    dead: int = 0
+    seconds: float = 0.0
+
+    @property
+    def lost(self) -> set[int]:
+        """Accepted jobs that never ran."""
+        return self.accepted - set(self.runs)
+
+    @property
+    def unexpected(self) -> set[int]:
+        """What ran and was never accepted."""
+        return set(self.runs) - self.accepted
+
+    @property
+    def repeated(self) -> int:
+        """Runs beyond the first that were not retries of a failure."""
+        return sum(self.runs.values()) - len(self.runs) - self.failures
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.accepted):,} jobs, {self.kills:,} kills, lost {len(self.lost)}, unexpected {len(self.unexpected)}, "
+            f"dead {self.dead}, run again {self.repeated:,} (in flight at kills: at most {self.in_flight:,}), "
+            f"balance {self.balance}, {self.seconds:.0f} s"
+        )
+
+
+def kill_workers(server: Server, *, jobs: int, kills: int, every: float = 0.08) -> Verdict:
+    """SIGKILL worker processes at random moments, every fiftieth time the whole host, until both numbers are reached."""
+    with App(server.url) as app, Fleet(server) as fleet:
+        verdict = Verdict()
+        began = time.monotonic()
+        while verdict.kills < kills or len(verdict.accepted) < jobs:
+            _feed(app, verdict, jobs)
+            time.sleep(random.random() * 2 * every)
+            if verdict.kills < kills:
+                _strike(fleet, verdict)
+        return _finish(app, server, verdict, began)
+
+
+def restart_server(server: Server, *, jobs: int, restarts: int, every: float = 1.0) -> Verdict:
+    """SIGKILL the server and start it on its append-only file, again and again, while jobs go in and run."""
+    with App(server.url) as app, Fleet(server):
+        verdict = Verdict()
+        began = time.monotonic()
+        while verdict.kills < restarts or len(verdict.accepted) < jobs:
+            _feed(app, verdict, jobs)
+            time.sleep(random.random() * 2 * every)
+            if verdict.kills < restarts:
+                server.restart()
+                verdict.kills += 1
+                verdict.in_flight += 3 * (20 + PREFETCH)
+        return _finish(app, server, verdict, began)
+
+
+def _feed(app: App, verdict: Verdict, jobs: int, step: int = 250) -> None:
+    """Put the next jobs in; they count as accepted when the call has returned."""
+    start = len(verdict.accepted)
+    numbers = range(start, min(start + step, jobs))
+    if not numbers or _unfinished(app) > 5_000:
+        return
+    tasks = (app.task(count.fn), app.task(count_sync.fn)) if not app.tasks else tuple(app.tasks.values())
+    app.enqueue_many([tasks[number % 2].call(number) for number in numbers])
+    verdict.accepted |= set(numbers)
+
+
+def _strike(fleet: Fleet, verdict: Verdict) -> None:
+    verdict.in_flight += fleet.concurrency + PREFETCH
+    if verdict.kills % 50 == 49:
+        verdict.in_flight += (fleet.workers - 1) * (fleet.concurrency + PREFETCH)
+        fleet.kill_all()
+        verdict.kills += 1
+    elif fleet.kill_a_child():
+        verdict.kills += 1
+
+
+def _unfinished(app: App) -> int:
+    stats = app.run(Queue("default").stats())
+    return sum(int(stats[name]) for name in ("pending", "active", "delayed"))
+
+
+def _finish(app: App, server: Server, verdict: Verdict, began: float) -> Verdict:
+    """Everything is left in peace until nothing waits any more; then the books are compared."""
+    _wait(lambda: _unfinished(app) == 0, seconds=120)
+    for line in server.raw.lrange("ledger", 0, -1):
+        verdict.runs[int(line.split()[0])] += 1
+    balance = app.run(Queue("default").conservation())
+    verdict.balance, verdict.dead = balance.difference, balance.parts["dead"]
+    verdict.failures = _failures(app)
+    verdict.seconds = time.monotonic() - began
+    return verdict
+
+
+def _failures(app: App) -> int:
+    """Attempts that failed and were retried, from the statistics of the minutes."""
+    this = int(time.time() // 60)
+    minutes = app.run(Queue("default").minutes(this - 100, this))
+    return sum(
+        minute.counts.get(f"ended:{task}:retrying", 0)
+        for minute in minutes
+        for task in ("count", "count_sync")
+    )
+
+
+def _wait(true: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"jobs still wait after {seconds} s")
+        time.sleep(0.05)
