@@ -19,7 +19,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from servers import Server
-
 from streamq import App
 from streamq.queue import Queue
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from chaos.fleet import Fleet
 from chaos.jobs import count, count_sync
 from servers import Server
-
 from streamq import App
 from streamq.queue import Queue
 
@@ -22,7 +21,7 @@ PREFETCH = 500  # deliveries that a process may hold besides its slots, at most
 
 @dataclass
 class Verdict:
-    """accepted − seen = lost, seen − accepted = unexpected; both must be empty for a campaign to count."""
+    """accepted less seen is lost, seen less accepted is unexpected; both must be empty for a campaign to count."""
 
     accepted: set[int] = field(default_factory=set)
     runs: Counter[int] = field(default_factory=Counter)

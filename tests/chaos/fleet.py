@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+
 from servers import Server
 
 LEASE = 2.0  # seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chaos.campaigns import Verdict, kill_workers, restart_server
 from servers import Server
 
