@@ -1,0 +1,81 @@
+"""From what a handler returned or raised to the ending of its delivery. Used on the loop and in threads alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
+from streamq.worker.outbox import Ending
+from streamq.worker.plan import is_misfit, ttl_of
+from streamq.worker.seat import Lot, Row, Seat
+from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
+
+__all__ = ["Judged", "UnknownTask", "raised", "returned", "unbegun", "untouched"]
+
+_FENCED = Verdict(None)
+_DONE = Verdict("done")
+
+
+class Judged(Exception):  # noqa: N818 - carries a verdict over an await
+    """The job ran in a process of its own, which has judged its end itself."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.outcome)
+        self.verdict = verdict
+
+
+class UnknownTask(Exception):  # noqa: N818 - never leaves the worker
+    """The plans of this process have not that name."""
+
+
+def returned(seat: Seat, ended: float, result: Any) -> Ending | None:
+    """The ending of a job that returned; None when a plain completion will do, which was handed in."""
+    plan = seat.plan
+    assert plan is not None
+    if seat.stop is Stop.FENCED:
+        return _ending(seat, ended, _FENCED)
+    if seat.is_recorded or "result_ttl" in seat.carried:
+        ttl_ms = ttl_of(plan.options_with(seat.carried))
+        ending = _ending(seat, ended, _DONE)
+        ending.result, ending.ttl_ms, ending.tells_result = result, ttl_ms, ttl_ms is not None
+        return ending
+    seat.lot.done((seat.row[0], plan, seat.started, ended, result))
+    return None
+
+
+def raised(seat: Seat, ended: float, error: BaseException) -> Ending:
+    """The ending of a job that raised."""
+    return _ending(seat, ended, _verdict(seat, error))
+
+
+def unbegun(row: Row, lot: Lot, verdict: Verdict) -> Ending:
+    """The ending of a delivery that nobody began to run."""
+    return Ending(lot.level, row[0], "", None, 0, 0.0, verdict)
+
+
+def untouched(seat: Seat, outcome: str, reason: str = "") -> Ending:
+    """The ending of a job that ended by no fault of its own."""
+    return _ending(seat, seat.started, Verdict(outcome, delay=0 if outcome == "snooze" else None, reason=reason))
+
+
+def _verdict(seat: Seat, error: BaseException) -> Verdict:
+    if isinstance(error, Judged):
+        return error.verdict if seat.stop is None else judge(error, seat.described(misfit=False))
+    if isinstance(error, UnknownTask):
+        return unknown(str(error))
+    if seat.plan is None:
+        return unreadable(error)
+    try:
+        attempt = seat.described(is_misfit(error))
+    except (BadPayload, KeyMissing, PayloadTooLarge) as unusable:
+        return unreadable(unusable)
+    try:
+        return judge(error, attempt)
+    except Exception as odd:
+        return Verdict("dead", reason="its outcome cannot be judged", fault=fault_of(odd))
+
+
+def _ending(seat: Seat, ended: float, verdict: Verdict) -> Ending:
+    return Ending(
+        seat.lot.level, seat.row[0], seat.id, seat.plan, seat.attempt, ended - seat.started, verdict
+    )

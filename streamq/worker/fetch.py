@@ -1,0 +1,392 @@
+"""The fetch loop of one queue: one round trip settles what has ended and takes what runs next.
+
+Two rules keep it from sleeping beside work. It decides from its state alone, never from a signal, so a wake that comes
+during a call is not lost. And whoever has room left is in the server's registry of sleepers when it sleeps, because the
+last call asked for all of the room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamq.config import Config
+from streamq.engines.base import AsyncEngine, Link
+from streamq.errors import ConnectionLost, StreamqError
+from streamq.protocol import Call
+from streamq.protocol.consume import Taken, finish, report, retire, take
+from streamq.protocol.keys import wake_channel
+from streamq.wire import Payloads
+from streamq.worker.appetite import Appetite
+from streamq.worker.bench import Bench
+from streamq.worker.consumer import Consumer
+from streamq.worker.endings import unbegun
+from streamq.worker.isolate import Isolation
+from streamq.worker.membership import Membership
+from streamq.worker.notices import Notices
+from streamq.worker.outbox import Batch, Ending
+from streamq.worker.page import Section
+from streamq.worker.plan import Plan
+from streamq.worker.seat import Lot, Seat
+from streamq.worker.telling import Telling
+from streamq.worker.verdict import Stop, Verdict
+
+__all__ = ["Fetch", "Post"]
+
+SETTLE_AFTER = 0.004  # seconds that an ending may wait for company
+COUNTS = 500  # counts in one report
+SUSPECTS_AFTER = 60.0  # seconds that suspects may wait for a process of their own
+
+clock = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where a fetch loop works. ``place`` stands before its jobs' ids; ``alone``: it takes one suspect and nothing else."""
+
+    anchor: str
+    queue: str
+    place: str
+    slots: int
+    section: Section
+    about: str
+    alone: bool = False
+    adopts_suspects: bool = False
+
+
+class Fetch:
+    """One queue of one worker process. It is also what its bench and its handlers know of the outside."""
+
+    def __init__(
+        self,
+        post: Post,
+        config: Config,
+        engine: AsyncEngine,
+        plans: Mapping[bytes, Plan],
+        payloads: Payloads,
+        notices: Notices,
+        isolation: Isolation,
+    ) -> None:
+        self.post, self._config, self._engine = post, config, engine
+        self._notices, self._isolation = notices, isolation
+        self._telling = Telling(post.anchor, post.queue, payloads, self.send, self._poke)
+        self.bench = Bench(plans, post.slots, post.section, self)
+        self._members = Membership(post, config.lease, self.bench, payloads, notices)
+        self._appetite = Appetite(clock())
+        self._wake = asyncio.Event()
+        self._link: Link | None = None
+        self._linked = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._is_asleep = self._must_call = self._is_paused = False
+        self._suspects_since: float | None = None
+        self.answered, self.settled = clock(), 0
+        self._found_nothing = False
+
+    # Its life
+
+    async def run(self) -> None:
+        """Work until ``stop`` was called and all is settled. Gets over lost connections by itself."""
+        pauses = _Pauses()
+        while not self._is_done():
+            try:
+                await self._session(pauses)
+            except (StreamqError, OSError) as error:
+                self._notices.trouble("worker.connection_lost", error=str(error))
+                await asyncio.sleep(pauses.next())
+        self._cancel_timers()
+        self.bench.threads.close()
+
+    def stop(self) -> None:
+        """Take nothing more; what has not begun is handed back, what runs is finished."""
+        if not self.bench.is_stopping:
+            self.bench.is_stopping = True
+            self.release_waiting()
+            self._poke()
+
+    def end(self, stop: Stop) -> None:
+        """End what runs."""
+        self.bench.end(stop)
+        self._poke()
+
+    def release_waiting(self) -> None:
+        """Hand back what has not begun; no attempt is spent."""
+        for row, lot in self.bench.withdraw(lambda row, lot: True):
+            lot.consumer.outbox.add(unbegun(row, lot, Verdict("release")))
+
+    def pause(self, paused: bool) -> None:
+        """Take nothing for a while; what runs goes on."""
+        self._is_paused = paused
+        self._poke()
+
+    def look(self, now: float) -> None:
+        """Some times a second: end what is late, and give up what somebody else may own by now."""
+        self.bench.scan(now)
+        if self._members.fence_expired(now):
+            self._poke()
+        quiet = now - self.answered
+        if self._link is not None and quiet > self._config.lease + self._config.reply_timeout:
+            self._notices.trouble("worker.no_progress", seconds=round(quiet, 1))
+            self._link.close()
+            self._lost(ConnectionLost(f"no answer for {quiet:.0f} s"))
+
+    async def tell_statistics(self) -> None:
+        """Add what was counted to the server's statistics; what is counted while nobody is there is told later."""
+        if self._link is not None:
+            with contextlib.suppress(StreamqError):
+                await self._report(self._link)
+
+    @property
+    def is_without_work(self) -> bool:
+        """The last take found nothing, and nothing is left here."""
+        return self._found_nothing and self.bench.is_idle and not self._members.pending()
+
+    # What its bench and handlers need (bench.Outside)
+
+    def tell(self, seat: Seat, said: dict[str, Any]) -> None:
+        """A handler says how far it is; called in threads too."""
+        self._telling.tell(seat, said)
+
+    def changed(self) -> None:
+        """A turn of the loop: is there a reason to call?"""
+        if self._wake.is_set():
+            return
+        if self._has_reason():
+            self._wake.set()
+        elif self._members.pending() and "settle" not in self._timers:
+            self._after(SETTLE_AFTER, "settle")
+
+    def settle_soon(self) -> None:
+        """An ending should not wait for company."""
+        self._poke()
+
+    def ended(self, lot: Lot, ending: Ending) -> None:
+        """A job ended in another way than by a plain completion."""
+        outcome = ending.verdict.outcome
+        if ending.plan is not None:
+            ending.plan.tally.single("completed" if outcome == "done" else outcome or "fenced", ending.seconds)
+        self._notices.ended(ending)
+        if outcome is not None:
+            lot.consumer.outbox.add(ending)
+
+    async def body_of(self, seat: Seat) -> bytes:
+        """The payload of a job that is kept apart from its entry."""
+        return await self._members.body_of(seat, self._connected)
+
+    async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a handler in a process of its own."""
+        return await self._isolation.run(seat, plan, args, kwargs)
+
+    def send(self, call: Call[Any]) -> asyncio.Future[Any]:
+        """Carry a call on the current connection; it fails at once when there is none."""
+        if self._link is not None:
+            return self._link.call(call)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.set_exception(ConnectionLost(f"no connection to the server of {self.post.anchor}"))
+        return future
+
+    async def _report(self, link: Link) -> None:
+        counts = [count for plan in self.bench.plans.values() for count in plan.tally.drain()]
+        for start in range(0, len(counts), COUNTS):
+            await link.call(report(self.post.anchor, 0, counts[start : start + COUNTS]))
+
+    async def _connected(self) -> Link:
+        while self._link is None:
+            await self._linked.wait()
+        return self._link
+
+    # One connection
+
+    async def _session(self, pauses: _Pauses) -> None:
+        link = await self._engine.link(self.post.anchor, self._rung, self._lost)
+        try:
+            me = await self._members.join(link)
+            await link.subscribe(wake_channel(self.post.anchor, me.id))
+            self._link = link
+            self._linked.set()
+            self._is_asleep = False
+            while not self._is_done():
+                await self._round(link)
+                pauses.reset()
+                await self._rest()
+            await self._report(link)
+            await self._members.leave(link)
+        finally:
+            self._link = None
+            self._linked.clear()
+            link.close()
+
+    async def _round(self, link: Link) -> None:
+        """One take, and what follows from its answer."""
+        me = self._members.me
+        if me.is_over and not self.bench.is_stopping:
+            me = await self._members.replace(link)
+            await link.subscribe(wake_channel(self.post.anchor, me.id))
+        n = self._appetite_now(me)
+        isolate = self._isolate_now(me)
+        self._cancel_timers()
+        self._must_call = False
+        batch = me.outbox.drain(me.offset)
+        asked = clock()
+        try:
+            call = take(self.post.anchor, 0, me.id, me.generation, n, isolate, batch.arguments)
+            taken = call.read(await link.call(call))
+        except BaseException:
+            me.outbox.put_back(batch)
+            raise
+        self._wake.clear()
+        self.answered = clock()
+        self._settled(me, batch, taken.refused, taken.wanted)
+        self._receive(me, taken, n, asked)
+        await self._settle_leavers(link)
+        self.changed()
+
+    def _appetite_now(self, me: Consumer) -> int:
+        """For how many to ask: all that there is room for when it may sleep afterwards, else a worthwhile number."""
+        bench = self.bench
+        if self.post.alone or self._is_paused or bench.is_stopping or me.is_over:
+            return 0
+        if self._is_asleep or self._appetite.worth_asking(bench.free, bench.waiting):
+            return self._appetite.missing(bench.free, bench.waiting)
+        return 0
+
+    def _isolate_now(self, me: Consumer) -> int:
+        """Suspects run in a process of their own; where nobody has such processes, beside nothing else."""
+        if self.bench.is_stopping or me.is_over:
+            return 0
+        if self.post.alone:
+            return 1
+        waited = self._suspects_since is not None and clock() - self._suspects_since > SUSPECTS_AFTER
+        return int(self.post.adopts_suspects and waited and self.bench.is_idle)
+
+    def _receive(self, me: Consumer, taken: Taken, n: int, asked: float) -> None:
+        me.heard(taken.mono)
+        got = self._arrive(me, taken.groups, taken.fence) + self._arrive(me, taken.alone, taken.fence)
+        for command in taken.commands:
+            self._obey(command)
+        if taken.state != "clean":
+            self._members.revoked(me, gone=taken.state == "unknown")
+        self._is_asleep = n > 0 and got < n and not me.is_over
+        self._found_nothing = self._is_asleep and got == 0
+        if not taken.suspects:
+            self._suspects_since = None
+        elif self._suspects_since is None:
+            self._suspects_since = asked
+        if self.post.alone:
+            self.bench.is_stopping = True
+        elif self._is_asleep:
+            self._after(_shortened(taken.sleep / 1000), "sleep")
+        self._after(self._config.lease / 3, "quiet")
+
+    def _arrive(self, me: Consumer, groups: list[Any], fence: int) -> int:
+        got = 0
+        for level, rows in zip(groups[::2], groups[1::2], strict=True):
+            self.bench.arrive(Lot(me, level, fence), rows)
+            got += len(rows)
+        return got
+
+    def _settled(
+        self, me: Consumer, batch: Batch, refused: list[tuple[str, str]], wanted: list[tuple[str, str]]
+    ) -> None:
+        me.outbox.want(batch, wanted)
+        self.settled += batch.size - len(wanted)
+        self._appetite.finished(batch.size, self.answered)
+        self._notices.refused(refused)
+
+    async def _settle_leavers(self, link: Link) -> None:
+        """Ids that were taken back settle what is left under them, then they are retired."""
+        for old in self._members.leavers():
+            batch = old.outbox.drain(old.offset)
+            if batch.size:
+                try:
+                    call = finish(self.post.anchor, 0, old.id, old.generation, batch.arguments)
+                    finished = call.read(await link.call(call))
+                except BaseException:
+                    old.outbox.put_back(batch)
+                    raise
+                self._settled(old, batch, finished.refused, finished.wanted)
+            if self._members.has_ended(old):
+                await link.call(retire(self.post.anchor, 0, old.id))
+                self._members.forget(old)
+
+    def _obey(self, command: str) -> None:
+        match command.split(" "):
+            case ["cancel", level, entry]:
+                self._cancel(level.encode(), entry.encode())
+            case _:
+                self._notices.trouble("worker.unknown_command", command=command[:100])
+
+    def _cancel(self, level: bytes, entry: bytes) -> None:
+        if self.bench.cancel(level, entry):
+            return
+        for row, lot in self.bench.withdraw(lambda row, lot: row[0] == entry and lot.level == level):
+            lot.consumer.outbox.add(unbegun(row, lot, Verdict("cancelled", reason="cancelled before it began")))
+
+    # When to call
+
+    def _has_reason(self) -> bool:
+        if self._must_call or self._is_done() or (self._members.pending() and self.bench.is_stopping):
+            return True
+        if self._is_asleep or self._is_paused or self.bench.is_stopping or self.post.alone:
+            return False
+        return self._appetite.worth_asking(self.bench.free, self.bench.waiting)
+
+    def _is_done(self) -> bool:
+        bench = self.bench
+        return bench.is_stopping and (bench.is_idle or bench.is_hung) and not self._members.pending()
+
+    async def _rest(self) -> None:
+        await self._wake.wait()
+        if self._link is None:
+            raise ConnectionLost(f"the connection of {self.post.anchor} is gone")
+
+    def _poke(self) -> None:
+        self._must_call = True
+        self._wake.set()
+
+    def _rung(self, channel: bytes, message: bytes) -> None:
+        self._is_asleep = self._is_asleep and message != b"take"
+        self._poke()
+
+    def _lost(self, error: Exception) -> None:
+        self._link = None
+        self._poke()
+
+    def _after(self, seconds: float, what: str) -> None:
+        if what not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[what] = loop.call_later(seconds, self._due, what)
+
+    def _due(self, what: str) -> None:
+        """A timer forgets itself first, so that one that fires during a call can be set again after it."""
+        del self._timers[what]
+        self._poke()
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+
+class _Pauses:
+    """Seconds between attempts to connect: they grow, with jitter, so that a fleet does not come back at once."""
+
+    def __init__(self) -> None:
+        self._next = 0.05
+
+    def next(self) -> float:
+        pause, self._next = self._next, min(self._next * 2, 5.0)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+
+    def reset(self) -> None:
+        self._next = 0.05
+
+
+def _shortened(seconds: float) -> float:
+    """Long sleeps end at different times; short ones are for a due time."""
+    return seconds * random.uniform(0.8, 1.0) if seconds > 2 else seconds + 0.001  # noqa: S311
+

@@ -1,0 +1,257 @@
+"""Handlers in a process of their own, which can be killed: for code that hangs, leaks or crashes.
+
+A *nursery* is forked from the worker process before that has threads or connections: it knows the app and does nothing
+but fork again, once for each job. The job's process runs the handler in its main thread, judges what it raises, and
+answers over a socket pair in frames of msgpack. Whoever stops waiting for it kills it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamq.context import Context, current_job
+from streamq.errors import StreamqError
+from streamq.worker.endings import Judged
+from streamq.worker.frames import read_frame, send_frame
+from streamq.worker.mortality import die_with_parent
+from streamq.worker.plan import Plan, direct, is_misfit, ttl_of
+from streamq.worker.seat import FOREVER, Seat
+from streamq.worker.verdict import Attempt, Verdict, fault_of, judge
+
+if TYPE_CHECKING:
+    from streamq.app import App
+
+__all__ = ["Isolation", "ProcessDied"]
+
+
+class ProcessDied(StreamqError):
+    """The process of an isolated job ended without an answer: it crashed, or something killed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What the job's process is told."""
+
+    task: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    id: str
+    queue: str
+    attempt: int
+    age: float
+    fence: int
+    enqueued_ms: int
+    deadline_ms: int | None
+    soft: float | None
+    carried: dict[str, Any] = field(default_factory=dict)
+
+
+class Answer(msgspec.Struct):
+    """What it says: that it lives, how far it is, what it returned, or how it ended otherwise."""
+
+    pid: int | None = None
+    told: dict[str, Any] | None = None
+    result: Any = None
+    verdict: Verdict | None = None
+    is_last: bool = False
+
+
+class Isolation:
+    """The nursery of one worker process, as seen from there."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._nursery: socket.socket | None = None
+        self._pid = 0
+
+    def open(self) -> None:
+        """Fork the nursery, when a task wants to be isolated."""
+        if not any(task.options.isolate for task in self._app.tasks.values()):
+            return
+        ours, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            ours.close()
+            _be_nursery(self._app, theirs)
+        theirs.close()
+        self._nursery = ours
+
+    def close(self) -> None:
+        """End the nursery; the processes of jobs end with it."""
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+
+    async def run(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a handler in a new process; its result. Raises Judged and ProcessDied."""
+        assert self._nursery is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._nursery, [b"+"], [theirs.fileno()])
+        reader, writer = await asyncio.open_connection(sock=ours)
+        pid = None
+        try:
+            send_frame(writer, _errand(seat, plan, args, kwargs))
+            while True:
+                answer = await read_frame(reader, Answer)
+                pid = answer.pid or pid
+                if answer.told:
+                    seat.tell(seat, answer.told)
+                if answer.is_last:
+                    pid = None
+                    return _read(answer)
+        except asyncio.IncompleteReadError:
+            pid = None
+            raise ProcessDied("the job's process ended without an answer: it crashed, or something killed it") from None
+        finally:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            writer.close()
+
+
+def _errand(seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Errand:
+    context, attempt = seat.open_context(), seat.described(misfit=False)
+    soft = None if seat.soft == FOREVER else seat.soft - seat.started
+    return Errand(
+        plan.name,
+        args,
+        kwargs,
+        context.id,
+        plan.queue,
+        context.attempt,
+        attempt.age,
+        context.fence,
+        context.enqueued_ms,
+        context.deadline_ms,
+        soft,
+        dict(seat.carried),
+    )
+
+
+def _read(answer: Answer) -> Any:
+    if answer.verdict is not None:
+        raise Judged(answer.verdict)
+    return answer.result
+
+
+# In the nursery and in the processes of jobs
+
+
+def _be_nursery(app: App, requests: socket.socket) -> None:
+    die_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children vanish by themselves
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    gc.freeze()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            requests.close()
+            _be_job(app, socket.socket(fileno=descriptors[0]))
+        os.close(descriptors[0])
+
+
+def _be_job(app: App, connection: socket.socket) -> None:
+    die_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with contextlib.suppress(BaseException):
+        asyncio.run(_converse(app, connection))
+    os._exit(0)
+
+
+async def _converse(app: App, connection: socket.socket) -> None:
+    reader, writer = await asyncio.open_connection(sock=connection)
+    errand = await read_frame(reader, Errand)
+    loop = asyncio.get_running_loop()
+
+    def say(told: dict[str, Any]) -> None:
+        loop.call_soon_threadsafe(send_frame, writer, Answer(told=told))
+
+    send_frame(writer, Answer(pid=os.getpid()))
+    await writer.drain()
+    send_frame(writer, await _perform(app, errand, say))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], None]) -> Answer:
+    task = app.tasks[errand.task]
+    options = task.options.received({k: v for k, v in errand.carried.items() if k not in ("headers", "parent")})
+    try:
+        async with app.container([task]) as container:
+            call, stand_in = direct(task, container), _StandIn(errand, say)
+            current_job.set(stand_in.open_context())
+            result = await _limited(errand, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async)
+    except BaseException as error:
+        attempt = Attempt(errand.attempt, errand.age, options, 0.0, misfit=is_misfit(error))
+        return Answer(verdict=judge(error, attempt), is_last=True)
+    return _returned(result, keeps=ttl_of(options) is not None)
+
+
+async def _limited(errand: Errand, call: Callable[[], Any], is_async: bool) -> Any:
+    """The handler in the main thread, where an alarm can raise its soft timeout also in sync code."""
+    if is_async:
+        async with asyncio.timeout(errand.soft):
+            return await call()
+    if errand.soft is None:
+        return call()
+    signal.signal(signal.SIGALRM, _alarm)
+    signal.setitimer(signal.ITIMER_REAL, errand.soft)
+    try:
+        return call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _alarm(number: int, frame: object) -> None:
+    raise TimeoutError("the soft timeout is over; the hard one will kill this process")
+
+
+def _returned(result: Any, *, keeps: bool) -> Answer:
+    answer = Answer(result=result, is_last=True)
+    try:
+        msgspec.msgpack.encode(answer)
+    except Exception as error:
+        if keeps:
+            return Answer(verdict=Verdict("dead", reason="its result cannot be sent", fault=fault_of(error)), is_last=True)
+        return Answer(is_last=True)
+    return answer
+
+
+class _StandIn:
+    """What a handler's call sees of a seat."""
+
+    def __init__(self, errand: Errand, say: Callable[[dict[str, Any]], None]) -> None:
+        headers: Mapping[str, str] = errand.carried.get("headers") or {}
+        self._context = Context(
+            errand.id,
+            errand.task,
+            errand.queue,
+            errand.attempt,
+            errand.fence,
+            errand.enqueued_ms,
+            say,
+            errand.deadline_ms,
+            errand.carried.get("parent"),
+            headers,
+        )
+
+    def open_context(self) -> Context:
+        """The job's context."""
+        return self._context

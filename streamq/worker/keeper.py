@@ -1,0 +1,70 @@
+"""Keeps the leases of worker processes, from outside of them: a handler that holds their interpreter must not cost a lease.
+
+The supervisor does it for all of its children; a worker without a supervisor does it from a thread, which such a handler
+does stop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from streamq.engines.base import Engine
+from streamq.errors import StreamqError
+from streamq.protocol.consume import renew
+from streamq.worker.page import Page
+
+__all__ = ["Keeper", "KeeperThread"]
+
+
+class Keeper:
+    """Renews what the pages say. ``anchors`` in the order of a page's sections."""
+
+    def __init__(self, engine: Engine, lease: float, anchors: Sequence[str]) -> None:
+        self._engine, self._lease_ms, self._anchors = engine, round(lease * 1000), anchors
+
+    def renew(self, pages: Iterable[Page]) -> dict[str, int]:
+        """Renew all leases once; how many suspects wait at each anchor. Raises StreamqError when the server is away.
+
+        What counts for a lease is when it was asked for.
+        """
+        pages = list(pages)
+        suspects: dict[str, int] = {}
+        for index, anchor in enumerate(self._anchors):
+            ids = [entitled.id for page in pages for entitled in page.sections[index].entitled()]
+            asked = time.monotonic()
+            renewed = self._engine.run(renew(anchor, 0, self._lease_ms, ids))
+            alive = {id for id, status in zip(ids, renewed.status, strict=True) if status != "gone"}
+            for page in pages:
+                for id in alive:
+                    page.sections[index].mark_renewed(id, asked)
+            suspects[anchor] = renewed.suspects
+        return suspects
+
+
+class KeeperThread:
+    """Renews one page from a thread, three times in a lease."""
+
+    def __init__(self, keeper: Keeper, lease: float, page: Page) -> None:
+        self._keeper, self._every, self._page = keeper, lease / 3, page
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="streamq-leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; returns when it has."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every):
+            try:
+                self._keeper.renew([self._page])
+            except StreamqError as error:
+                structlog.get_logger("streamq.worker").warning("worker.lease_not_renewed", error=str(error))

@@ -1,0 +1,84 @@
+"""What a worker says of its jobs: structured lines for the log, and events for observers. Payloads are never in them.
+
+Nothing is paid for a job that completed when nobody listens: neither a debug log nor an observer of ``job.completed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from streamq.events import Event, EventName, Observers
+from streamq.worker.outbox import Ending
+
+__all__ = ["Notices"]
+
+_NAMES: dict[str, EventName] = {
+    "done": "job.completed",
+    "retry": "job.retrying",
+    "snooze": "job.retrying",
+    "park": "job.retrying",
+    "dead": "job.dead",
+    "cancelled": "job.cancelled",
+}
+_LEVELS = {"job.completed": "debug", "job.retrying": "warning", "job.dead": "error", "job.cancelled": "info"}
+
+
+class Notices:
+    """For the jobs of one queue. ``debugs``: completions are logged too."""
+
+    def __init__(self, queue: str, observers: Observers, *, debugs: bool) -> None:
+        self._queue, self._observers, self._debugs = queue, observers, debugs
+        self._log = structlog.get_logger("streamq.worker").bind(queue=queue)
+
+    @property
+    def on_completion(self) -> Callable[[Ending], None] | None:
+        """What to call for each completion; None when nobody wants to know."""
+        return self.ended if self._debugs or self._observers.wants("job.completed") else None
+
+    def ended(self, ending: Ending) -> None:
+        """A job ended."""
+        outcome = ending.verdict.outcome
+        if outcome is None:
+            self._log.warning("job.fenced", job=ending.job, hint="its lease was over; somebody else runs it")
+            return
+        name = _NAMES.get(outcome)
+        if name is None:
+            return
+        fields = _fields(ending)
+        task = ending.plan.name if ending.plan else None
+        if name != "job.completed" or self._debugs:
+            getattr(self._log, _LEVELS[name])(name, job=ending.job, task=task, **fields)
+        if self._observers.wants(name):
+            self._observers.tell(Event(name, ending.job, task, self._queue, fields))
+
+    def started(self, job: str, task: str) -> None:
+        """A handler is called."""
+        self._observers.tell(Event("job.started", job, task, self._queue))
+
+    def refused(self, deliveries: list[tuple[str, str]]) -> None:
+        """The server did not take these endings: the deliveries are not this worker's any more."""
+        for level, entry in deliveries:
+            self._log.warning("job.settle_refused", delivery=f"{level}-{entry}", hint="it was given to somebody else")
+
+    def trouble(self, what: str, **fields: Any) -> None:
+        """Something is wrong that the worker gets over by itself."""
+        self._log.warning(what, **fields)
+
+    def said(self, what: str, **fields: Any) -> None:
+        """Something worth a line."""
+        self._log.info(what, **fields)
+
+
+def _fields(ending: Ending) -> dict[str, Any]:
+    verdict = ending.verdict
+    fields: dict[str, Any] = {"attempt": ending.attempt, "seconds": round(ending.seconds, 6)}
+    if verdict.delay is not None:
+        fields["again_in"] = round(verdict.delay, 3)
+    if verdict.reason:
+        fields["reason"] = verdict.reason
+    if verdict.fault:
+        fields["error"] = f"{verdict.fault.type_name}: {verdict.fault.text}"[:500]
+    return fields

@@ -1,0 +1,196 @@
+"""A page of memory that a worker process shares with its supervisor: what must be known of it when it is dead or stuck.
+
+The process writes its heartbeat, its state, its consumers and, in one cell for each seat, what has started and until
+when it may run. The supervisor writes when each consumer's lease was last renewed. All times are on the monotonic
+clock, which all processes of a machine share. Nothing is locked: each value has one writer, and a reader that meets a
+half-written text finds an id that nobody has.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+__all__ = ["CONSUMERS", "Cell", "Condition", "Entitled", "Page", "Section"]
+
+CONSUMERS = 4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
+_TEXT = 40  # bytes of a consumer's id or of a delivery
+_NUMBER = 8
+_HEAD = 8  # numbers: heartbeat, condition, finished, last round trip
+FOREVER = float("inf")
+
+
+class Condition(IntEnum):
+    """What a process is doing."""
+
+    STARTING = 0
+    READY = 1
+    DRAINING = 2
+
+
+class Entitled(NamedTuple):
+    """A consumer and when its lease was renewed last; 0: never."""
+
+    id: str
+    renewed: float
+
+
+class Page:
+    """The page of one process with a section for each of its queues, each with ``seats`` cells."""
+
+    def __init__(self, seats: Sequence[int]) -> None:
+        sizes = [CONSUMERS * (_NUMBER + _TEXT) + count * (_NUMBER + _TEXT) for count in seats]
+        self._memory = mmap.mmap(-1, _HEAD * _NUMBER + sum(sizes))
+        self._numbers = memoryview(self._memory).cast("d")
+        self.sections: list[Section] = []
+        start = _HEAD * _NUMBER
+        for count, size in zip(seats, sizes, strict=True):
+            self.sections.append(Section(self._memory, self._numbers, start, count))
+            start += size
+
+    @property
+    def heartbeat(self) -> float:
+        """When the event loop turned last."""
+        return self._numbers[0]
+
+    @property
+    def condition(self) -> Condition:
+        """What the process says of itself."""
+        return Condition(int(self._numbers[1]))
+
+    @condition.setter
+    def condition(self, condition: Condition) -> None:
+        self._numbers[1] = condition
+
+    @property
+    def finished(self) -> int:
+        """Deliveries that were settled."""
+        return int(self._numbers[2])
+
+    @property
+    def answered(self) -> float:
+        """When the server answered last."""
+        return self._numbers[3]
+
+    def beat(self, now: float, finished: int, answered: float) -> None:
+        """Written by the process, some times a second."""
+        self._numbers[0], self._numbers[2], self._numbers[3] = now, finished, answered
+
+    def earliest_deadline(self) -> float:
+        """When the first of the running handlers must have ended."""
+        return min((section.earliest_deadline() for section in self.sections), default=FOREVER)
+
+
+class Section:
+    """The part of a page that is about one queue."""
+
+    def __init__(self, memory: mmap.mmap, numbers: memoryview[float], start: int, seats: int) -> None:
+        self._memory, self._numbers, self._seats = memory, numbers, seats
+        self._renewed = start // _NUMBER
+        self._deadlines = self._renewed + CONSUMERS
+        self._consumers = (self._deadlines + seats) * _NUMBER
+        self._started = self._consumers + CONSUMERS * _TEXT
+        self._free = list(range(seats - 1, -1, -1))
+        for seat in range(seats):
+            numbers[self._deadlines + seat] = FOREVER
+
+    def cell(self) -> Cell:
+        """A free cell for a seat."""
+        seat = self._free.pop()
+        return Cell(self, seat, self._numbers, self._deadlines + seat, self._memory, self._started + seat * _TEXT)
+
+    def give_back(self, seat: int) -> None:
+        """A seat is gone."""
+        self._free.append(seat)
+
+    def enroll(self, consumer: str, renewed: float) -> None:
+        """The process has a new consumer, whose lease began at ``renewed``."""
+        slot = next((i for i in range(CONSUMERS) if not self._id(i)), CONSUMERS - 1)
+        self._numbers[self._renewed + slot] = renewed
+        self._write_id(slot, consumer)
+
+    def strike(self, consumer: str) -> None:
+        """A consumer is retired."""
+        for slot in range(CONSUMERS):
+            if self._id(slot) == consumer:
+                self._write_id(slot, "")
+
+    def entitled(self) -> list[Entitled]:
+        """The consumers that the process has."""
+        found = [(self._id(i), self._numbers[self._renewed + i]) for i in range(CONSUMERS)]
+        return [Entitled(id, renewed) for id, renewed in found if id]
+
+    def renewed(self, consumer: str) -> float:
+        """When the consumer's lease was renewed last; 0 when it is none of this process."""
+        return next((renewed for id, renewed in self.entitled() if id == consumer), 0.0)
+
+    def mark_renewed(self, consumer: str, at: float) -> None:
+        """Written by whoever renews: when it asked for it."""
+        for slot in range(CONSUMERS):
+            if self._id(slot) == consumer:
+                self._numbers[self._renewed + slot] = at
+
+    def started(self) -> list[str]:
+        """The deliveries that have begun and not ended, as ``<level>-<entry>``."""
+        return [text for text in self._texts() if text]
+
+    def earliest_deadline(self) -> float:
+        """When the first of the running handlers must have ended."""
+        return min(self._numbers[self._deadlines : self._deadlines + self._seats], default=FOREVER)
+
+    def _texts(self) -> Iterator[str]:
+        for seat in range(self._seats):
+            yield self._text(self._started + seat * _TEXT)
+
+    def _id(self, slot: int) -> str:
+        return self._text(self._consumers + slot * _TEXT)
+
+    def _write_id(self, slot: int, id: str) -> None:
+        at = self._consumers + slot * _TEXT
+        self._memory[at : at + _TEXT] = id.encode()[:_TEXT].ljust(_TEXT)
+
+    def _text(self, at: int) -> str:
+        return self._memory[at : at + _TEXT].strip(b" \0").decode("ascii", "replace")
+
+
+class Cell:
+    """What one seat says of itself."""
+
+    __slots__ = ("_deadline", "_end", "_memory", "_numbers", "_seat", "_section", "_start")
+
+    def __init__(
+        self,
+        section: Section,
+        seat: int,
+        numbers: memoryview[float],
+        deadline: int,
+        memory: mmap.mmap,
+        start: int,
+    ) -> None:
+        self._section, self._seat = section, seat
+        self._numbers, self._deadline = numbers, deadline
+        self._memory, self._start, self._end = memory, start, start + _TEXT
+
+    def start(self, delivery: bytes) -> None:
+        """A delivery has begun here."""
+        self._memory[self._start : self._end] = delivery[:_TEXT].ljust(_TEXT)
+
+    def until(self, deadline: float) -> float:
+        """It must have ended by then. Returns the deadline."""
+        self._numbers[self._deadline] = deadline
+        return deadline
+
+    def clear(self) -> None:
+        """Nothing runs here."""
+        self._numbers[self._deadline] = FOREVER
+        self._memory[self._start : self._end] = _EMPTY
+
+    def close(self) -> None:
+        """The seat is gone; its cell may serve another."""
+        self.clear()
+        self._section.give_back(self._seat)
+
+
+_EMPTY = bytes(_TEXT)

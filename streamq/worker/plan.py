@@ -1,0 +1,212 @@
+"""A plan: everything about a task that can be known before its first job arrives, worked out once in each process.
+
+What a handler does not want costs it nothing: no context, no conversion, no middleware and no resources means a direct
+call of the handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from streamq.handlers import Middleware
+from streamq.options import TaskOptions
+from streamq.resources import Container
+from streamq.task import Hooks, Task
+from streamq.wire import Payloads, Unpacked
+from streamq.worker.seat import FOREVER, Seat
+from streamq.worker.statistics import Tally
+
+__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "ttl_of"]
+
+Arguments = list[Any]
+Named = dict[str, Any]
+Call = Callable[[Any, Arguments, Named], Any]  # the first: a Seat, or what has its ``open_context``
+Hop = Callable[[Seat, "Plan", Call, Arguments, Named], Awaitable[Any]]
+
+
+class Place(Enum):
+    """Where a handler runs."""
+
+    LOOP = "loop"
+    THREAD = "thread"
+    PROCESS = "process"
+
+
+class Plan:
+    """How the jobs of one task are run. ``call(seat, args, kwargs)`` is awaited, but for plain jobs of threads.
+
+    ``is_fast``: awaiting ``call`` is all there is to do. ``in_bulk``: threads take the jobs by themselves and tell of
+    many at a time; nothing has to happen on the loop.
+    """
+
+    __slots__ = (
+        "_open",
+        "call",
+        "in_bulk",
+        "is_fast",
+        "limit",
+        "name",
+        "options",
+        "place",
+        "queue",
+        "tally",
+        "ttl_ms",
+    )
+
+    def __init__(self, task: Task[..., Any], queue: str, payloads: Payloads) -> None:
+        self.name, self.queue, self.options = task.name, queue, task.options
+        self.place = _place_of(task)
+        self.in_bulk = self.is_fast = False
+        self.limit = FOREVER if task.options.timeout is None else task.options.timeout
+        self.ttl_ms = ttl_of(task.options)
+        self.tally = Tally(task.name)
+        self._open = payloads.unpack
+        self.call: Call = _unprepared
+
+    def open(self, body: bytes) -> Unpacked:
+        """The call in a payload. Raises BadPayload, KeyMissing, PayloadTooLarge."""
+        return self._open(self.queue, self.name, body)
+
+    def prepare(
+        self,
+        task: Task[..., Any],
+        container: Container,
+        layers: Sequence[Middleware],
+        hop: Hop,
+        started: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """Make the handler and what stands around it.
+
+        ``hop`` runs a handler that is not on the loop, and is awaited. ``started`` is told of each job that begins.
+        """
+        call = direct(task, container)
+        if started:
+            call = _announced(started, call)
+        around = [*layers, *([_hooked(task.hooks)] if task.hooks else [])]
+        if self.place is Place.PROCESS or (self.place is Place.THREAD and around):
+            call = self._hopping(hop, call)
+        options = task.options
+        self.in_bulk = self.place is Place.THREAD and not around
+        self.is_fast = not self.in_bulk and options.soft_timeout is None and not options.settle_each
+        for layer in reversed(around):
+            call = _wrapped(layer, call)
+        self.call = call
+
+    def options_with(self, carried: Mapping[str, Any]) -> TaskOptions:
+        """The options of a job whose payload brought some. Raises BadPayload."""
+        known = {name: value for name, value in carried.items() if name not in _NO_OPTIONS}
+        return self.options.received(known) if known else self.options
+
+    def _hopping(self, hop: Hop, call: Call) -> Call:
+        return lambda seat, args, kwargs: hop(seat, self, call, args, kwargs)
+
+
+_NO_OPTIONS = frozenset({"headers", "parent"})
+
+
+def ttl_of(options: TaskOptions) -> int | None:
+    """For how many milliseconds results are kept; None: not at all."""
+    return None if options.result_ttl is None else max(1, round(options.result_ttl * 1000))
+
+
+def is_misfit(error: BaseException) -> bool:
+    """Whether the handler's own frame was never entered: the arguments do not fit its parameters."""
+    if not isinstance(error, TypeError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code in _CODES
+
+
+def _unprepared(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+    raise RuntimeError("a plan must be prepared before jobs run")
+
+
+def _place_of(task: Task[..., Any]) -> Place:
+    if task.options.isolate:
+        return Place.PROCESS
+    return Place.LOOP if task.is_async else Place.THREAD
+
+
+def direct(task: Task[..., Any], container: Container) -> Call:
+    """A call of the handler with what it wants: converted arguments, its context, its resources."""
+    handler, resources = task.handler(), container.fill(task.resources)
+    call = _with_context(handler, resources) if task.wants_context else _without_context(handler, resources)
+    return _converting(task.convert, call) if task.convert else call
+
+
+def _without_context(handler: Callable[..., Any], resources: Named) -> Call:
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        return handler(*args, **kwargs)
+
+    def call_with_resources(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        return handler(*args, **kwargs, **resources)
+
+    return call_with_resources if resources else call
+
+
+def _with_context(handler: Callable[..., Any], resources: Named) -> Call:
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        return handler(seat.open_context(), *args, **kwargs, **resources)
+
+    return call
+
+
+def _converting(convert: Callable[[Arguments, Named], tuple[Arguments, Named]], inner: Call) -> Call:
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        args, kwargs = convert(args, kwargs)
+        return inner(seat, args, kwargs)
+
+    return call
+
+
+def _announced(started: Callable[[str, str], None], inner: Call) -> Call:
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        assert seat.plan is not None
+        started(seat.id, seat.plan.name)
+        return inner(seat, args, kwargs)
+
+    return call
+
+
+def _wrapped(layer: Middleware, inner: Call) -> Call:
+    async def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        return await layer(seat.open_context(), lambda: inner(seat, args, kwargs))
+
+    return call
+
+
+def _hooked(hooks: Hooks) -> Middleware:
+    """The methods of a class task around its ``handle``, as a layer."""
+
+    async def layer(ctx: Any, call_next: Callable[[], Awaitable[Any]]) -> Any:
+        if hooks.started:
+            await _told(hooks.started(ctx))
+        try:
+            result = await call_next()
+        except BaseException as error:
+            if hooks.failed:
+                await _told(hooks.failed(ctx, error))
+            raise
+        if hooks.completed:
+            await _told(hooks.completed(ctx, result))
+        return result
+
+    return layer
+
+
+async def _told(answer: Any) -> None:
+    """A hook may be plain or async."""
+    if isinstance(answer, Awaitable):
+        await answer
+
+
+_CODES = frozenset(
+    code
+    for factory in (_without_context, _with_context)
+    for code in factory.__code__.co_consts
+    if hasattr(code, "co_code")
+)

@@ -1,0 +1,161 @@
+"""A seat: where one job at a time runs, on the event loop or in a thread; and a lot: deliveries that came together.
+
+A seat is what the rest of the worker sees of a running job: whose delivery it is, until when it may run, why it was
+stopped. It writes into its cell of the shared page what it starts, so that whoever finds the process dead or stuck
+knows what ran. It is also the ``current_job`` of its handler.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from streamq.context import Context
+from streamq.worker.verdict import Attempt, Stop
+
+if TYPE_CHECKING:
+    from streamq.worker.consumer import Consumer
+    from streamq.worker.page import Cell
+    from streamq.worker.plan import Plan
+
+__all__ = ["FOREVER", "RECORD", "Lot", "Row", "Seat", "Tell"]
+
+FOREVER = float("inf")
+RECORD = b"@"  # the first field of a row whose job has a record
+Row = list[Any]  # [entry, [task, body]], or [entry, ["@", job id, task, body, attempt, created]]
+Tell = Callable[["Seat", dict[str, Any]], None]
+
+
+class Lot:
+    """The deliveries of one level that one reply brought.
+
+    ``done`` takes plain completions, as (entry, plan, started, ended, result).
+    """
+
+    __slots__ = ("consumer", "done", "fence", "level", "prefix")
+
+    def __init__(self, consumer: Consumer, level: bytes, fence: int) -> None:
+        self.consumer, self.level, self.fence = consumer, level, fence
+        self.prefix = level + b"-"
+        self.done = consumer.outbox.plain(level).append
+
+
+class Seat:
+    """What runs now. ``deadline`` is on the monotonic clock; ``stop`` says why the worker ended the handler."""
+
+    __slots__ = (
+        "carried",
+        "cell",
+        "context",
+        "deadline",
+        "limit",
+        "lot",
+        "plan",
+        "row",
+        "soft",
+        "started",
+        "stop",
+        "tell",
+        "warned",
+    )
+
+    lot: Lot
+    row: Row
+
+    def __init__(self, cell: Cell, tell: Tell) -> None:
+        self.cell, self.tell = cell, tell
+        self.plan: Plan | None = None
+        self.carried: Mapping[str, Any] = {}
+        self.context: Context | None = None
+        self.stop: Stop | None = None
+        self.deadline = self.soft = FOREVER
+        self.limit = self.started = 0.0
+        self.warned = False
+
+    @property
+    def id(self) -> str:
+        """The full id of the job."""
+        return f"{self.lot.consumer.place}-{self.local_id}"
+
+    @property
+    def local_id(self) -> str:
+        """The id of the job inside its shard."""
+        entry, fields = self.row
+        local: bytes = fields[1] if fields[0] == RECORD else self.lot.prefix + entry
+        return local.decode()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the job has a record."""
+        return bool(self.row[1][0] == RECORD)
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return int(self.row[1][4] or 0) + 1 if self.is_recorded else 1
+
+    @property
+    def created_ms(self) -> int:
+        """When the job was put in, in milliseconds of the shard."""
+        return int(self.row[1][5] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
+
+    def begin(self, row: Row, lot: Lot, now: float) -> None:
+        """Another job takes the seat."""
+        self.row, self.lot, self.started = row, lot, now
+        self.plan = self.context = self.stop = None
+        self.carried, self.warned = {}, False
+        self.deadline = self.soft = FOREVER
+        self.cell.start(lot.prefix + row[0])
+
+    def allow(self, plan: Plan, carried: Mapping[str, Any]) -> None:
+        """The task is known: from now on the handler has its time. ``carried``: the options that its payload brought.
+
+        Raises BadPayload when these cannot be used.
+        """
+        self.plan, self.carried = plan, carried
+        options = plan.options_with(carried)
+        self.limit = FOREVER if options.timeout is None else options.timeout
+        self.deadline = self.cell.until(self.started + self.limit)
+        self.soft = FOREVER if options.soft_timeout is None else self.started + options.soft_timeout
+
+    def open_context(self) -> Context:
+        """The context of the job; made when somebody wants it."""
+        if self.context is None:
+            assert self.plan is not None
+            wall = time.time() + self.deadline - time.monotonic()
+            self.context = Context(
+                id=self.id,
+                task=self.plan.name,
+                queue=self.plan.queue,
+                attempt=self.attempt,
+                fence=self.lot.fence,
+                enqueued_ms=self.created_ms,
+                tell=lambda told: self.tell(self, told),
+                deadline_ms=None if self.deadline == FOREVER else round(wall * 1000),
+                parent=self.carried.get("parent"),
+                headers=self.carried.get("headers") or {},
+                cancelled=self.stop is not None,
+            )
+        return self.context
+
+    def end(self, stop: Stop) -> None:
+        """The handler is being ended; its context says so unless it is merely late."""
+        self.stop = stop
+        if self.context is not None and stop is not Stop.TIMEOUT:
+            self.context.cancelled = True
+
+    def described(self, misfit: bool) -> Attempt:
+        """This run, for its judge."""
+        assert self.plan is not None
+        age = self.lot.consumer.mono_ms() - self.created_ms
+        chance = random.random()  # noqa: S311 - spreads load, keeps no secret
+        options = self.plan.options_with(self.carried)
+        return Attempt(self.attempt, age / 1000, options, chance, self.stop, self.limit, misfit)
+
+    def rest(self) -> None:
+        """Nobody sits here for a while."""
+        self.plan = self.context = None
+        self.deadline = self.soft = FOREVER
+        self.cell.clear()

@@ -1,0 +1,162 @@
+"""How a job ends: what its handler raised, and how often it may run, become a verdict. Nothing here waits or knows a clock.
+
+A handler that returned has completed; everything else comes through ``judge``. The worker itself stops handlers for a
+reason (``Stop``), and what they raise then, usually a CancelledError, is judged by the reason.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from enum import Enum
+from types import CodeType
+
+from streamq.backoff import Backoff
+from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge
+from streamq.options import TaskOptions
+from streamq.outcomes import Dead, Outcome, Retry, Snooze
+from streamq.wire.limits import clip_error, clip_traceback
+
+__all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "unknown", "unreadable"]
+
+
+class Stop(Enum):
+    """Why the worker ended a handler."""
+
+    TIMEOUT = "timeout"  # it ran longer than it may
+    CANCEL = "cancel"  # somebody cancelled the job
+    SHUTDOWN = "shutdown"  # the worker leaves
+    FENCED = "fenced"  # the delivery is not this worker's any more
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a handler, as its judge sees it.
+
+    ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
+    ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler.
+    """
+
+    number: int
+    age: float
+    options: TaskOptions
+    chance: float = 0.0
+    stop: Stop | None = None
+    limit: float = 0.0
+    misfit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error as data: the type's name, its text and its traceback, all bounded."""
+
+    type_name: str
+    text: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a delivery, in the words of the protocol's settlements; None: there is nothing to settle."""
+
+    outcome: str | None
+    delay: float | None = None  # seconds
+    reason: str = ""
+    fault: Fault | None = None
+
+
+def judge(error: BaseException, attempt: Attempt) -> Verdict:
+    """The verdict about a handler that ended with ``error``."""
+    match attempt.stop:
+        case Stop.CANCEL:
+            return Verdict("cancelled", reason="asked to stop while it ran")
+        case Stop.SHUTDOWN:
+            return Verdict("release")
+        case Stop.FENCED:
+            return Verdict(None)
+        case Stop.TIMEOUT:
+            late = Fault("TimeoutError", f"it ran longer than {attempt.limit:g} s", _trace(error))
+            return _failed(attempt, error, late)
+    match error:
+        case Outcome():
+            return _chosen(error, attempt)
+        case Cancelled():
+            return Verdict("cancelled", reason=_text(error))
+        case BadPayload() | KeyMissing() | PayloadTooLarge():
+            return unreadable(error)
+    if attempt.misfit:
+        return Verdict("dead", reason="arguments do not fit", fault=fault_of(error))
+    if isinstance(error, attempt.options.no_retry):
+        return Verdict("dead", reason="not to be retried", fault=fault_of(error))
+    return _failed(attempt, error, fault_of(error))
+
+
+def unreadable(error: BaseException) -> Verdict:
+    """The verdict about a payload that cannot be read here. One whose key is missing may be readable elsewhere."""
+    if isinstance(error, KeyMissing):
+        return Verdict("park", reason=_text(error))
+    return Verdict("dead", reason="bad payload", fault=Fault(type(error).__qualname__, _text(error)))
+
+
+def unknown(task: str) -> Verdict:
+    """The verdict about a task that this worker does not know: an older or newer worker may."""
+    return Verdict("park", reason=f"no worker knows the task '{task}'")
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An error as data, its traceback from the handler on."""
+    return Fault(clip_error(type(error).__qualname__), _text(error), _trace(error))
+
+
+def _chosen(error: Outcome, attempt: Attempt) -> Verdict:
+    match error:
+        case Snooze():
+            return Verdict("snooze", delay=error.delay, reason=_text(error))
+        case Retry():
+            return _failed(attempt, error, Fault("Retry", _text(error)))
+    return Verdict("dead", reason=_text(error) or "the handler gave up", fault=Fault("Dead", _text(error)))
+
+
+def _failed(attempt: Attempt, error: BaseException, fault: Fault) -> Verdict:
+    options = attempt.options
+    if attempt.number >= options.attempts:
+        return Verdict("dead", reason=f"failed {attempt.number} times", fault=fault)
+    delay = _delay(attempt, error)
+    if options.retry_for is not None and attempt.age + delay > options.retry_for:
+        return Verdict("dead", reason=f"its {options.retry_for:g} s are over", fault=fault)
+    return Verdict("retry", delay=delay, fault=fault)
+
+
+def _delay(attempt: Attempt, error: BaseException) -> float:
+    """Seconds until the next run. A backoff function that itself fails does no harm: the default takes its place."""
+    if isinstance(error, Retry) and error.delay is not None:
+        return error.delay
+    try:
+        return attempt.options.backoff.delay(attempt.number, attempt.chance, error)
+    except Exception:
+        return Backoff().delay(attempt.number, attempt.chance)
+
+
+def _text(error: BaseException) -> str:
+    """The text of an error, bounded; an odd ``__str__`` does no harm."""
+    try:
+        return clip_error(str(error))
+    except Exception:
+        return "(its text cannot be shown)"
+
+
+def _trace(error: BaseException) -> str:
+    own = error.__traceback__
+    while own is not None and own.tb_next is not None and _is_ours(own.tb_frame.f_code):
+        own = own.tb_next
+    try:
+        return clip_traceback("".join(traceback.format_exception(type(error), error, own)))
+    except Exception:
+        return ""
+
+
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(_OUR_FOLDER)
+
+
+_OUR_FOLDER = __file__.rpartition("/")[0]

@@ -1,0 +1,235 @@
+"""A worker: runs the jobs of some queues of an app, in this process and on the running event loop, until it is stopped.
+
+Under a supervisor it is the content of a child process, and its leases are kept from outside. Without one
+(``await Worker(app).run()`` in a program or a test) a thread keeps them; then a handler that holds the interpreter for
+longer than the lease loses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+import structlog
+
+from streamq.engines.factory import open_async_engine, open_engine
+from streamq.errors import ConfigError
+from streamq.events import Event
+from streamq.protocol.keys import anchor_of
+from streamq.worker.fetch import Fetch, Post
+from streamq.worker.isolate import Isolation
+from streamq.worker.keeper import Keeper, KeeperThread
+from streamq.worker.notices import Notices
+from streamq.worker.page import Condition, Page
+from streamq.worker.plan import Plan
+from streamq.worker.threads import GRACE
+from streamq.worker.verdict import Stop
+
+if TYPE_CHECKING:
+    from streamq.app import App
+    from streamq.resources import Container
+
+__all__ = ["Limits", "Reason", "Worker", "page_for", "slots_of"]
+
+SCAN = 0.05  # seconds between two looks at what runs
+SECOND = 20  # scans between two reports of statistics
+
+clock = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a worker stops by itself. ``burst``: when there is nothing to do; after ``max_jobs``; above ``memory`` bytes.
+
+    ``timeout``: seconds that running handlers have when it stops, before they are ended and handed back.
+    """
+
+    burst: bool = False
+    max_jobs: int | None = None
+    memory: int | None = None
+    timeout: float = 30.0
+
+
+class Reason:
+    """Why a worker ended."""
+
+    STOPPED = "stopped"
+    EMPTY = "empty"
+    WORN = "worn"  # it has done its share, or grew too large, or a handler hangs in it: another one should follow
+
+
+def slots_of(app: App, queues: Mapping[str, int] | None, concurrency: int) -> dict[str, int]:
+    """How many jobs at a time each queue may have in one process; 0 in ``queues`` stands for ``concurrency``.
+
+    Without ``queues``, all that tasks of the app name. Raises ConfigError when there are none.
+    """
+    named = dict(queues or {task.options.queue: 0 for task in app.tasks.values()})
+    if not named:
+        raise ConfigError("there is nothing to work on: the app has no tasks. Import the modules that declare them.")
+    return {queue: slots or concurrency for queue, slots in named.items()}
+
+
+def page_for(slots: Mapping[str, int]) -> Page:
+    """A page with cells for the runners and the threads of each queue."""
+    return Page([2 * count + 64 for count in slots.values()])
+
+
+class Worker:
+    """``queues`` maps names to slots (0: ``concurrency``). ``page`` is given by a supervisor, ``alone`` too."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        queues: Mapping[str, int] | None = None,
+        concurrency: int | None = None,
+        limits: Limits | None = None,
+        page: Page | None = None,
+        alone: bool = False,
+    ) -> None:
+        self._app, self._config = app, app.config
+        self._slots = slots_of(app, queues, concurrency or app.config.concurrency)
+        self._limits, self._alone = limits or Limits(), alone
+        self._is_supervised = page is not None
+        self._page = page or page_for(self._slots)
+        self._fetches: list[Fetch] = []
+        self._stopping = asyncio.Event()
+        self._now = asyncio.Event()
+        self._log = structlog.get_logger("streamq.worker")
+        self.reason = Reason.STOPPED
+
+    def stop(self, *, now: bool = False) -> None:
+        """Take no more jobs, finish what runs, and end; ``now``: end what runs too, and hand it back."""
+        self._stopping.set()
+        if now:
+            self._now.set()
+
+    def pause(self, paused: bool = True) -> None:
+        """Take no jobs for a while, or go on."""
+        for fetch in self._fetches:
+            fetch.pause(paused)
+
+    async def run(self) -> str:
+        """Work until stopped, or until a limit is reached; returns which."""
+        isolation = Isolation(self._app)
+        isolation.open()
+        try:
+            async with self._app.container(self._app.tasks.values()) as container, contextlib.AsyncExitStack() as stack:
+                self._keep_leases(stack)
+                self._make_fetches(container, isolation)
+                await self._work()
+        finally:
+            isolation.close()
+            await self._app.aclose()
+        return self.reason
+
+    def _keep_leases(self, stack: contextlib.AsyncExitStack) -> None:
+        if self._is_supervised:
+            return
+        engine = open_engine(self._config)
+        stack.callback(engine.close)
+        keeper = KeeperThread(Keeper(engine, self._config.lease, self._anchors()), self._config.lease, self._page)
+        keeper.start()
+        stack.callback(keeper.stop)
+
+    def _anchors(self) -> list[str]:
+        return [anchor_of(self._config.namespace, queue) for queue in self._slots]
+
+    def _make_fetches(self, container: Container, isolation: Isolation) -> None:
+        engine = open_async_engine(self._config)
+        about = f"{socket.gethostname()} pid {os.getpid()}"
+        observers, debugs = self._app.observers, self._config.log_level == "debug"
+        for section, anchor, (queue, slots) in zip(
+            self._page.sections, self._anchors(), self._slots.items(), strict=True
+        ):
+            notices = Notices(queue, observers, debugs=debugs)
+            plans = {name.encode(): Plan(task, queue, self._app.payloads) for name, task in self._app.tasks.items()}
+            post = Post(anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised)
+            fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, isolation)
+            started = notices.started if observers.wants("job.started") else None
+            for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):
+                plan.prepare(task, container, self._app.middleware_layers, fetch.bench.hop, started)
+            self._fetches.append(fetch)
+
+    async def _work(self) -> None:
+        self._tell("worker.started")
+        loops = [asyncio.create_task(fetch.run()) for fetch in self._fetches]
+        ticker = asyncio.create_task(self._tick())
+        self._page.condition = Condition.READY
+        try:
+            running = asyncio.gather(*loops)
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await self._drain(running)
+        finally:
+            ticker.cancel()
+            for loop in loops:
+                loop.cancel()
+            self._tell("worker.stopped")
+
+    async def _drain(self, running: asyncio.Future[list[None]]) -> None:
+        """Finish what runs, for as long as it may; then end it; then leave."""
+        self._page.condition = Condition.DRAINING
+        for fetch in self._fetches:
+            fetch.stop()
+        now = asyncio.create_task(self._now.wait())
+        await asyncio.wait([running, now], timeout=self._limits.timeout, return_when=asyncio.FIRST_COMPLETED)
+        now.cancel()
+        for fetch in self._fetches:
+            fetch.end(Stop.SHUTDOWN)
+        done, _ = await asyncio.wait([running], timeout=GRACE + 1)
+        if not done:
+            self._log.warning("worker.left_unsettled", hint="a handler hangs or the server is away")
+            running.cancel()
+            await asyncio.wait([running])
+        elif not running.cancelled():
+            running.result()
+
+    async def _tick(self) -> None:
+        """Some times a second: heartbeat, deadlines, fences; once a second statistics and limits."""
+        ticks = 0
+        while True:
+            now = clock()
+            for fetch in self._fetches:
+                fetch.look(now)
+            self._page.beat(
+                now, sum(fetch.settled for fetch in self._fetches), max(fetch.answered for fetch in self._fetches)
+            )
+            self._check_limits(memory=ticks % SECOND == 0)
+            if ticks % SECOND == 0:
+                for fetch in self._fetches:
+                    await fetch.tell_statistics()
+            ticks += 1
+            await asyncio.sleep(SCAN)
+
+    def _check_limits(self, *, memory: bool) -> None:
+        limits = self._limits
+        if self._stopping.is_set():
+            return
+        if any(fetch.bench.is_hung for fetch in self._fetches):
+            self._wear("a handler hangs")
+        elif limits.max_jobs is not None and sum(fetch.settled for fetch in self._fetches) >= limits.max_jobs:
+            self._wear(f"{limits.max_jobs} jobs are done")
+        elif memory and limits.memory is not None and psutil.Process().memory_info().rss > limits.memory:
+            self._wear("it has grown too large")
+        elif limits.burst and all(fetch.is_without_work for fetch in self._fetches):
+            self.reason = Reason.EMPTY
+            self.stop()
+
+    def _wear(self, why: str) -> None:
+        self._log.info("worker.worn", why=why)
+        self.reason = Reason.WORN
+        self.stop()
+
+    def _tell(self, name: str) -> None:
+        fields = {"pid": os.getpid(), "queues": dict(self._slots)}
+        self._log.info(name, **fields)
+        self._app.observers.tell(Event(name, fields=fields))  # type: ignore[arg-type]
