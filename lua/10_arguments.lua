@@ -7,9 +7,10 @@ local function shown(value)
 end
 sq.shown = shown
 
+-- Digits only: what tonumber reads besides (0x1f, 1e3, blanks) is not a number to the commands that get the text.
 function sq.whole(value, what, least, most)
-  local n = tonumber(value)
-  if not n or n ~= math.floor(n) or n < least or n > most then
+  local n = type(value) == 'number' and value or value and string.find(value, '^%d+$') and tonumber(value)
+  if not n or n < least or n > most then
     sq.refuse('INVALID', string.format('%s is %s; a whole number from %.0f to %.0f is due', what, shown(value), least, most))
   end
   return n
@@ -35,9 +36,18 @@ function sq.task(value)
   return value
 end
 
+local function fits_64_bits(digits)
+  return #digits < 20 or (#digits == 20 and digits <= '18446744073709551615')
+end
+
+local function is_entry(value)
+  local ms, seq = string.match(value, '^(%d+)%-(%d+)$')
+  return ms and fits_64_bits(ms) and fits_64_bits(seq)
+end
+
 -- An entry id, `<ms>-<seq>`.
 function sq.entry(value)
-  if not value or not string.find(value, '^%d+%-%d+$') then
+  if not value or not is_entry(value) then
     sq.refuse('INVALID', 'entry is ' .. shown(value) .. '; a stream entry id like 1732448000000-0 is due')
   end
   return value
@@ -46,7 +56,7 @@ end
 -- A job id, with or without its queue in front; the local form comes back.
 function sq.job(value)
   local id = value and string.match(value, '%d%-%d+%-%d+$')
-  if not id then sq.refuse('INVALID', 'job is ' .. shown(value) .. '; an id like 5-1732448000000-0 is due') end
+  if not id or not is_entry(string.sub(id, 3)) then sq.refuse('INVALID', 'job is ' .. shown(value) .. '; an id like 5-1732448000000-0 is due') end
   return id
 end
 
