@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import structlog
-
 __all__ = ["Context", "Running", "current_job"]
 
 
@@ -60,6 +58,8 @@ class Context:
     @property
     def log(self) -> Any:
         """A structlog logger that names the job in every line."""
+        import structlog
+
         return structlog.get_logger("streamq.job").bind(job=self.id, task=self.task, attempt=self.attempt)
 
     def progress(self, fraction: float, note: str = "") -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Literal, get_args
 
-import structlog
-
 from streamq.errors import ConfigError
 from streamq.signature import nearest
 
@@ -65,6 +63,8 @@ class Observers:
             try:
                 observer(event)
             except Exception:
+                import structlog
+
                 structlog.get_logger("streamq").exception(
                     "observer failed", event_name=event.name, job=event.job
                 )

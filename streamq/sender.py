@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-import structlog
-
 from streamq.collecting import AsyncCollector, Collector
 from streamq.config import Durability
 from streamq.engines.base import AsyncEngine, Engine, Kept
@@ -80,6 +78,8 @@ class Sender:
         """The jobs are in, whatever the level; one that is below what was asked for is no error, but it is said."""
         enqueued: Enqueued = kept.value
         if kept.reached is not self._durability:
+            import structlog
+
             structlog.get_logger("streamq").warning(
                 "durability not reached",
                 asked=self._durability.value,

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from deaf_proxy import DeafProxy
 from servers import Server
@@ -229,6 +230,15 @@ def test_lost_replies_among_concurrent_enqueues_make_no_second_job(server: Serve
         assert len(set(jobs)) == 199
         assert numbers(app) == dict.fromkeys(range(200), 1)
         app.close()
+
+
+def test_a_job_that_is_less_safe_than_asked_for_is_in_and_it_is_said(server: Server) -> None:
+    with App(server.url, reply_timeout=0.2) as app, capture_logs() as logs:
+        double = declare(app)
+        job = double.using(durability="replicated").enqueue(1)
+        assert job.status() is State.PENDING
+    (line,) = [line for line in logs if line["event"] == "durability not reached"]
+    assert (line["asked"], line["reached"], line["jobs"]) == ("replicated", "memory", 1)
 
 
 def test_a_server_that_is_away_is_said_so_with_a_remedy() -> None:

@@ -33,6 +33,8 @@ def pyright() -> Iterator[tuple[str, int, str]]:
         sys.executable,
         "-m",
         "pyright",
+        "--pythonpath",
+        sys.executable,
         "--outputjson",
         str(HERE / "accepted.py"),
         str(HERE / "refused.py"),

@@ -262,7 +262,7 @@ def test_an_observer_is_told_what_it_asked_for_and_is_never_in_the_way(app: App)
         app.observers.tell(Event(name))  # type: ignore[arg-type]
     assert told == ["job.dead", "worker.lost"]
     assert not app.observers.wants("job.completed")
-    with pytest.raises(ConfigError, match="Did you mean 'job.dead'"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'job\.dead'"):
         app.on("job.ded")(notes)  # type: ignore[arg-type]
 
 
