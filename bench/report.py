@@ -84,8 +84,7 @@ def _section(kind: str, found: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
         f"## {kind}\n",
-        f"{machine['date']}, {machine['cores']} cores shared by server, workers and producer, {machine['system']}, "
-        f"Python {machine['python']}; {versions}.\n",
+        f"{machine['date']}, {machine['cores']} cores shared by all, {machine['system']}, Python {machine['python']}; {versions}.\n",
         "| figure | measured | bound | |",
         "|---|---|---|---|",
     ]
