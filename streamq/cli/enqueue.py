@@ -1,0 +1,102 @@
+"""``streamq enqueue``: put one job in by hand, checked against its task where the App is known."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from datetime import datetime
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamq.cli.arguments import call_of, task_named
+from streamq.cli.command import Verb
+from streamq.cli.session import Session
+from streamq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamq.task import Task
+
+__all__ = ["enqueue"]
+
+
+@click.command(cls=Verb, context_settings={"ignore_unknown_options": False})
+@click.argument("task_name", metavar="TASK")
+@click.argument("words", metavar="[ARG | NAME=VALUE]...", nargs=-1)
+@click.option("--queue", metavar="NAME", help="Into this queue; needed where no App is named.")
+@click.option("--priority", metavar="0-9", help="9 is most urgent; also low, normal, high, critical.")
+@click.option("--delay", metavar="TIME", help="Not before, from now: 30s, 5m, 1h30m.")
+@click.option(
+    "--at", metavar="TIME", help="Not before, as in 2026-12-24T18:00 (this machine's zone) or with +01:00."
+)
+@click.option("--unique", metavar="NAME", multiple=True, help="Only one job with this argument at a time.")
+@click.option("--expires", metavar="TIME", help="Drop it when it has not started this long after it is due.")
+@click.option("--attempts", type=int, metavar="N", help="Runs in all, before it is dead.")
+@click.option("--timeout", metavar="TIME", help="How long it may run.")
+@click.option("--result-ttl", metavar="TIME", help="How long its result is kept.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="For search; can be repeated.")
+@click.option("--wait", metavar="TIME", help="Wait for its end, and print its result.")
+@click.pass_obj
+def enqueue(
+    session: Session, /, task_name: str, words: Sequence[str], wait: str | None, **options: Any
+) -> None:
+    """Put one job in and print its id.
+
+    Arguments are JSON where they are JSON (7, true, [1,2], "7"), else plain text; NAME=VALUE passes one by name. With an
+    App they must fit the task.
+    """
+    given = _call_options(**options)
+    if session.has_app:
+        task = task_named(session.app, task_name)
+        args, kwargs = call_of(words, task)
+    else:
+        args, kwargs = call_of(words, None)
+        task = _unknown_task(session, task_name, len(args), list(kwargs), given.get("queue"))
+    job = task.using(**given).enqueue(*args, **kwargs)
+    if wait is None:
+        session.show({"id": job.id}, job.id)
+    else:
+        result = job.result(wait)
+        session.show({"id": job.id, "result": result}, job.id, repr(result))
+
+
+def _call_options(
+    priority: str | None, at: str | None, unique: Sequence[str], tags: Sequence[str], **plain: Any
+) -> dict[str, Any]:
+    """The words of ``task.using`` that were given."""
+    from streamq.unique import Unique
+
+    given = {
+        **plain,
+        "priority": int(priority) if priority and priority.isdigit() else priority,
+        "at": _moment(at) if at else None,
+        "unique": Unique(by=tuple(unique)) if unique else None,
+        "tags": list(tags) or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise ConfigError(f"at={text!r} is no time; write it like 2026-12-24T18:00") from None
+
+
+def _unknown_task(
+    session: Session, name: str, by_place: int, by_name: list[str], queue: str | None
+) -> Task[..., Any]:
+    """A task of this name that takes just these arguments: the App that runs it is not here, so nothing is checked."""
+    if queue is None:
+        raise ConfigError(
+            f"no App is named, so --queue must say where {name} goes; with --app the task is checked"
+        )
+
+    def absent() -> None:
+        raise AssertionError("the App that has this task runs it")
+
+    parameters = [Parameter(f"argument_{place}", Parameter.POSITIONAL_ONLY) for place in range(by_place)]
+    parameters += [Parameter(word, Parameter.KEYWORD_ONLY) for word in by_name]
+    absent.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect reads first
+    return session.any_app.task(name=name, queue=queue)(absent)

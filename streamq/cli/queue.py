@@ -1,0 +1,105 @@
+"""``streamq queue``: what is in the queues, and holding, releasing and emptying them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from streamq.cli.command import Noun
+from streamq.cli.discovery import queues_named, shard_name
+from streamq.cli.screen import Fields, Table
+from streamq.cli.session import Session
+from streamq.cli.words import amount, counted, duration
+
+__all__ = ["queue"]
+
+_COUNTS = ("pending", "active", "delayed", "dead", "completed", "workers")
+
+
+@click.group(cls=Noun)
+def queue() -> None:
+    """Look at queues, hold them, empty them."""
+
+
+@queue.command("list")
+@click.pass_obj
+def list_queues(session: Session) -> None:
+    """List the queues with their depths."""
+    found = {shard_name(queue): session.run(queue.stats()) for queue in queues_named(session)}
+    rows = [
+        (name, *(amount(int(stats[count])) for count in _COUNTS), _oldest(stats), _state(stats))
+        for name, stats in found.items()
+    ]
+    session.show(
+        [{"queue": name, **_numbers(stats)} for name, stats in found.items()],
+        Table(
+            ("queue", *_COUNTS, "oldest", "state"),
+            rows,
+            f"no queues in namespace {session.config.namespace!r}",
+        ),
+    )
+
+
+@queue.command()
+@click.argument("name", required=False)
+@click.pass_obj
+def stats(session: Session, name: str | None) -> None:
+    """Show all counters of one queue, or of all."""
+    found = {shard_name(queue): session.run(queue.stats()) for queue in queues_named(session, name)}
+    views: list[Fields | str] = []
+    for shard, numbers in found.items():
+        views += ["", Fields({"queue": shard, **numbers})] if views else [Fields({"queue": shard, **numbers})]
+    session.show([{"queue": shard, **_numbers(numbers)} for shard, numbers in found.items()], *views)
+
+
+@queue.command()
+@click.argument("name")
+@click.option("--note", default="", help="Why, for those who look.")
+@click.pass_obj
+def pause(session: Session, name: str, note: str) -> None:
+    """Give workers nothing more of a queue; what runs goes on."""
+    for shard in queues_named(session, name):
+        session.run(shard.pause(note))
+    session.show({"queue": name, "paused": True}, f"{name} is paused; what runs goes on")
+
+
+@queue.command()
+@click.argument("name")
+@click.pass_obj
+def resume(session: Session, name: str) -> None:
+    """Give workers the jobs of a paused queue again."""
+    for shard in queues_named(session, name):
+        session.run(shard.resume())
+    session.show({"queue": name, "paused": False}, f"{name} goes on")
+
+
+@queue.command()
+@click.argument("name")
+@click.option(
+    "--what", type=click.Choice(["pending", "delayed", "dead"]), default="pending", show_default=True
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(session: Session, name: str, what: str, yes: bool) -> None:
+    """Remove all jobs of a queue that are pending, delayed or dead."""
+    shards = queues_named(session, name)
+    count = sum(int(session.run(shard.stats())[what]) for shard in shards)
+    session.confirm(f"Remove {counted(count, f'{what} job')} of {name} for ever?", yes)
+    removed = sum(session.follow(shard.purge(what)) for shard in shards)
+    session.show({"queue": name, "removed": removed}, f"{counted(removed, f'{what} job')} of {name} removed")
+
+
+def _numbers(stats: dict[str, str]) -> dict[str, Any]:
+    return {name: int(value) if value.isdigit() else value for name, value in stats.items()}
+
+
+def _oldest(stats: dict[str, str]) -> str:
+    return duration(int(stats["oldest_ms"])) if int(stats["pending"]) else ""
+
+
+def _state(stats: dict[str, str]) -> str:
+    if stats["paused"] != "1":
+        return ""
+    note = stats.get("paused_note", "")
+    return f"paused: {note}" if note else "paused"

@@ -1,0 +1,325 @@
+"""The command line as it is used: real processes, real servers, and a real App in a folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers import Server, free_port
+from shells import Shell, shell
+from streamq.config import Config
+from streamq.engines.factory import open_engine
+from streamq.protocol import consume
+from streamq.queue import Queue
+from streamq.worker.statistics import bucket_of
+
+
+@pytest.fixture
+def shop(tmp_path: Path, valkey: Server) -> Shell:
+    return shell(tmp_path, valkey.url)
+
+
+@pytest.fixture(scope="module")
+def durable() -> Iterator[Server]:
+    """A server as it should be: with an append-only file."""
+    with Server("valkey", aof=True) as server:
+        yield server
+
+
+def bury(url: str, queue: str, error: str) -> None:
+    """Let all jobs of a queue give up, as a worker would."""
+    engine, of = open_engine(Config(url=url)), Queue(queue)
+    consumer = engine.run(of.register()).consumer
+    groups = engine.run(of.pop(consumer, 100)).groups
+    settlements = [
+        part
+        for level, rows in zip(groups[::2], groups[1::2], strict=True)
+        for entry, _ in rows
+        for part in consume.settle("dead", level, entry, ["reason", "failed", "error", error])
+    ]
+    engine.run(of.settle(consumer, settlements))
+    engine.run(of.retire(consumer))
+    engine.close()
+
+
+def test_a_burst_runs_what_is_there_and_ends(shop: Shell) -> None:
+    good = shop.call("enqueue", "send_email", "a@b.c", "--app", "shop").word
+    bad = shop.call("enqueue", "send_email", "nobody", "template=bye", "--app", "shop").word
+    shop.run("work", "shop", "--burst", "--workers", "1")
+    assert (
+        shop.call("job", "show", good, "--json", "--payload").document["payload"]["result"]
+        == "welcome to a@b.c"
+    )
+    (dead,) = shop.call("dead", "list", "--json").document
+    assert (dead["id"], dead["task"], dead["state"]) == (bad, "send_email", "dead")
+    assert "nobody is no address" in dead["error"]
+
+
+def test_a_dead_job_runs_again_with_another_argument(shop: Shell) -> None:
+    job = shop.call("enqueue", "send_email", "nobody", "--app", "shop").word
+    bury(shop.url, "mail", "ValueError: nobody is no address")
+    shop.call("dead", "retry", job, "--set", "to=a@b.c", "--app", "shop")
+    shown = shop.call("job", "show", job, "--json", "--payload").document
+    assert (shown["state"], shown["payload"]["args"]) == ("pending", ["a@b.c"])
+    assert shop.call("dead", "list", "--json").document == []
+
+
+def test_an_argument_that_the_task_does_not_take_is_refused_at_retry(shop: Shell) -> None:
+    job = shop.call("enqueue", "send_email", "nobody", "--app", "shop").word
+    bury(shop.url, "mail", "ValueError: nobody is no address")
+    said = shop.call("dead", "retry", job, "--set", "two=a@b.c", "--app", "shop", code=2).err
+    assert "two" in said
+    assert shop.call("job", "show", job, "--json").document["state"] == "dead"
+
+
+def test_dead_jobs_are_filtered_and_retried_by_task_and_error(shop: Shell) -> None:
+    for task in ("sync", "sync", "clean"):
+        shop.call("enqueue", task, "--queue", "mail")
+    bury(shop.url, "mail", "TimeoutError: took too long")
+    assert len(shop.call("dead", "list", "--task", "sync", "--error", "Timeout", "--json").document) == 2
+    assert shop.call("dead", "list", "--error", "Value", "--json").document == []
+    retried = shop.call("dead", "retry", "--all", "--task", "sync", "--error", "Timeout", "--json").document
+    assert retried == {"retried": 2}
+    assert [row["task"] for row in shop.call("dead", "list", "--json").document] == ["clean"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["send_email"], "to"),
+        (["send_email", "a@b.c", "templat=bye"], "Did you mean 'template'?"),
+        (["send_mail", "a@b.c"], "did you mean send_email?"),
+        (["add", "1", "two"], "b does not fit int"),
+        (["add", "1", "2", "--priority", "urgent"], "priority"),
+        (["add", "1", "2", "--at", "soon"], "soon"),
+    ],
+)
+def test_a_wrong_enqueue_is_refused_and_nothing_is_sent(shop: Shell, words: list[str], said: str) -> None:
+    refused = shop.call("enqueue", *words, "--app", "shop", code=2)
+    assert said in refused.err
+    assert "Traceback" not in refused.err
+    assert shop.call("queue", "list", "--json").document == []
+
+
+def test_a_word_becomes_what_the_annotation_asks_for(shop: Shell) -> None:
+    number = shop.call("enqueue", "add", "7", "b=8", "--app", "shop").word
+    text = shop.call("enqueue", "send_email", "7", "--app", "shop").word
+    assert shop.call("job", "show", number, "--json", "--payload").document["payload"]["args"] == [7]
+    assert shop.call("job", "show", text, "--json", "--payload").document["payload"]["args"] == ["7"]
+
+
+def test_a_job_of_an_app_that_is_elsewhere_is_sent_by_name_and_queue(shop: Shell) -> None:
+    assert "--queue" in shop.call("enqueue", "resize", "photo.png", code=2).err
+    options = [
+        "--queue",
+        "images",
+        "--priority",
+        "high",
+        "--delay",
+        "1h",
+        "--tag",
+        "import-7",
+        "--unique",
+        "size",
+    ]
+    first = shop.call("enqueue", "resize", "photo.png", "size=[3, 4]", *options).word
+    second = shop.call("enqueue", "resize", "other.png", "size=[3, 4]", *options).word
+    shown = shop.call("job", "show", first, "--json", "--payload").document
+    assert second == first, "the unique key is held by the first"
+    assert (shown["state"], shown["priority"], shown["tags"]) == ("scheduled", 7, ["import-7"])
+    assert (shown["payload"]["args"], shown["payload"]["kwargs"]) == (["photo.png"], {"size": [3, 4]})
+
+
+def test_payloads_are_hidden_unless_asked_for(shop: Shell) -> None:
+    job = shop.call("enqueue", "send_email", "secret@b.c", "--queue", "mail").word
+    assert "secret" not in shop.call("job", "show", job).out + shop.call("job", "show", job, "--json").out
+    assert "secret" in shop.call("job", "show", job, "--payload").out
+
+
+def test_a_job_is_explained_listed_and_cancelled(shop: Shell) -> None:
+    job = shop.call("enqueue", "sync", "--queue", "mail", "--delay", "1h").word
+    because = shop.call("job", "explain", job, "--json").document
+    assert because["state"] == "scheduled"
+    assert any("due in" in sentence for sentence in because["because"])
+    assert [row["id"] for row in shop.call("job", "list", "--state", "scheduled", "--json").document] == [job]
+    assert shop.call("job", "list", "--state", "pending", "--json").document == []
+    assert shop.call("job", "cancel", job, "--json").document == {job: "cancelled"}
+    assert shop.call("job", "cancel", job, code=1).out.startswith(job)
+
+
+def test_a_queue_is_paused_resumed_and_purged(shop: Shell) -> None:
+    for _ in range(3):
+        shop.call("enqueue", "sync", "--queue", "mail")
+    shop.call("queue", "pause", "mail", "--note", "a deploy")
+    assert "paused: a deploy" in shop.call("queue", "list").out
+    shop.call("queue", "resume", "mail")
+    assert shop.call("queue", "stats", "mail", "--json").document[0]["paused"] == 0
+    assert "--yes" in shop.call("queue", "purge", "mail", code=2).err, "nobody can be asked in a pipe"
+    assert shop.call("queue", "purge", "mail", "--yes", "--json").document == {"queue": "mail", "removed": 3}
+    assert "did you mean mail?" in shop.call("queue", "pause", "mial", code=1).err
+
+
+def test_output_in_a_pipe_is_plain_lines(shop: Shell) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail")
+    heading, row = shop.call("queue", "list").out.splitlines()
+    assert heading.split()[:2] == ["queue", "pending"]
+    assert row.split()[:2] == ["mail", "1"]
+    assert row.isascii()
+
+
+def test_top_prints_once_what_the_statistics_say(shop: Shell) -> None:
+    engine, queue = open_engine(Config(url=shop.url)), Queue("mail")
+    shop.call("enqueue", "sync", "--queue", "mail")
+    bucket = bucket_of(2_200)  # µs
+    counts = [(f"run:a:b:{bucket}", 100), (f"wait:a:b:{bucket}", 100), ("ended:a:b:completed", 100)]
+    engine.run(consume.report(queue.anchor, 0, counts))
+    engine.close()
+    (view,) = shop.call("top", "--json").document["queues"]
+    (task,) = view["figures"]["tasks"]
+    assert (view["pending"], view["figures"]["completed"][-1]) == (1, 100)
+    assert (task["task"], task["ended"]) == ("a:b", {"completed": 100})
+    assert 2.0 < task["run"]["p50"] < 2.4
+    assert "a:b" in shop.call("top", "--once").out
+    assert "--once" in shop.call("top", code=2).err
+
+
+def test_the_doctor_is_content_with_a_good_server(tmp_path: Path, durable: Server) -> None:
+    durable.flush()
+    shop = shell(tmp_path, durable.url)
+    shop.call("function", "load")
+    findings = shop.call("doctor", "--json").document
+    assert {finding["level"] for finding in findings} == {"ok"}, findings
+
+
+def test_the_doctor_fails_a_server_that_would_lose_jobs(shop: Shell, valkey: Server) -> None:
+    valkey.raw.config_set("maxmemory", "1gb")
+    valkey.raw.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        findings = {finding["subject"]: finding for finding in shop.call("doctor", "--json", code=1).document}
+    finally:
+        valkey.raw.config_set("maxmemory-policy", "noeviction")
+        valkey.raw.config_set("maxmemory", "0")
+    assert (findings["aof"]["level"], findings["eviction"]["level"]) == ("fail", "fail")
+    assert "appendonly yes" in findings["aof"]["remedy"]
+    assert findings["functions"]["level"] == "warn", "the doctor loads nothing"
+
+
+def test_the_doctor_names_a_queue_that_nobody_works_on(shop: Shell, valkey: Server) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail")
+    said = shop.call("doctor", code=1).out
+    assert "streamq work --queue mail" in said
+
+
+@pytest.mark.parametrize(
+    "command", [["queue", "list"], ["job", "show", "mail-5-1-0"], ["top", "--once", "--json"]]
+)
+def test_a_server_that_is_away_is_one_line(shop: Shell, command: list[str]) -> None:
+    away = f"redis://127.0.0.1:{free_port()}"
+    ran = shop.run(*command, "--url", away, code=1)
+    assert ran.out == ""
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith(f"streamq: cannot reach {away}")
+    assert "streamq server start" in ran.err
+
+
+def test_a_traceback_is_shown_with_debug_only(shop: Shell) -> None:
+    away = f"redis://127.0.0.1:{free_port()}"
+    assert "Traceback" in shop.run("--debug", "queue", "list", "--url", away, code=1).err
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("shopp", "no module shopp"),
+        ("empty", "has no App"),
+        ("twice", "twice:one, twice:two"),
+        ("broken", "broken.py:2"),
+        ("shop:ap", "its Apps are app"),
+        ("missing", "No module named 'not_installed'"),
+    ],
+)
+def test_an_app_that_cannot_be_had_is_one_line(shop: Shell, app: str, said: str) -> None:
+    (shop.folder / "empty.py").touch()
+    (shop.folder / "twice.py").write_text("from streamq import App\none, two = App(), App()\n")
+    (shop.folder / "broken.py").write_text("one = 1\none.two()\n")
+    (shop.folder / "missing.py").write_text("import not_installed\n")
+    refused = shop.call("work", app, code=2)
+    assert said in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_the_app_is_found_in_the_environment_and_in_pyproject(shop: Shell) -> None:
+    shop.call("enqueue", "add", "1", "2", STREAMQ_APP="shop")
+    (shop.folder / "pyproject.toml").write_text('[tool.streamq]\napp = "shop:app"\n')
+    shop.call("enqueue", "add", "1", "2")
+    assert "--app" in shop.call("config", "--help").out
+    assert shop.call("config", "--json").document["app"] == {
+        "value": "shop:app",
+        "source": "pyproject.toml",
+        "help": "the module of the App, as in shop or shop:app",
+    }
+
+
+def test_settings_are_shown_with_their_source_and_without_secrets(shop: Shell) -> None:
+    secret = "redis://:hunter2@127.0.0.1:1"
+    shown = shop.call(
+        "config", "--url", secret, "--json", STREAMQ_LEASE="9", STREAMQ_KEYS="k1:c2VjcmV0"
+    ).document
+    assert (shown["url"]["value"], shown["url"]["source"]) == ("redis://:***@127.0.0.1:1", "argument")
+    assert (shown["lease"]["value"], shown["lease"]["source"]) == ("9.0", "STREAMQ_LEASE")
+    assert shown["keys"]["value"] == "***"
+    assert "LEASSE" in shop.call("config", code=2, STREAMQ_LEASSE="9").err
+
+
+def test_the_function_library_is_compared_and_loaded(shop: Shell) -> None:
+    before = shop.call("function", "show", "--json").document
+    shop.call("function", "load")
+    after = shop.call("function", "show", "--json").document
+    assert before["server"] is None
+    assert after["server"] == after["here"]
+    assert shop.call("function", "show", "--source").out.startswith("#!lua name=streamq_1")
+
+
+def test_the_embedded_server_is_started_looked_at_and_stopped(shop: Shell) -> None:
+    own = Shell(shop.folder, "")
+    assert own.call("server", "status", "--json", code=1).document["running"] is False
+    try:
+        own.call("server", "start")
+        assert own.call("server", "status", "--json").document["answers"] is True
+        assert own.call("queue", "list", "--json").document == []
+    finally:
+        assert own.call("server", "stop", "--json").document == {"stopped": True}
+    assert "STREAMQ_URL" in shop.call("server", "start", code=2).err
+
+
+def test_shared_options_stand_before_or_behind_the_verb(shop: Shell) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail", "--namespace", "other")
+    for words in (
+        ["--namespace", "other", "queue", "list", "--json"],
+        ["queue", "--json", "list", "--namespace", "other"],
+    ):
+        assert [row["queue"] for row in shop.call(*words).document] == ["mail"]
+    assert shop.call("queue", "list", "--json").document == []
+
+
+def test_a_wrong_word_is_usage(shop: Shell) -> None:
+    assert "nope" in shop.call("nope", code=2).err
+    assert "--stat" in shop.call("job", "list", "--stat", "dead", code=2).err
+    assert "job list" in shop.call("job", "list", "--state", "done", code=2).err
+
+
+def test_help_imports_neither_engines_nor_rich(shop: Shell) -> None:
+    program = (
+        "import sys\nfrom streamq.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'rich', 'redis', 'hiredis'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "enqueue" in done.stdout
+    assert done.stderr.strip() == "[]"
