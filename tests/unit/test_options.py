@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamq import options
@@ -60,6 +60,7 @@ def test_a_duration_is_from_0_to_ten_years(written: Any) -> None:
         seconds(written, "delay")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigError):
@@ -99,6 +100,7 @@ def test_other_backoffs() -> None:
             Backoff(**bad)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_a_backoff_never_leaves_its_bounds(attempt: int, random: float) -> None:
     assert 0.5 * min(2**attempt, 300) <= Backoff().delay(attempt, random) <= min(2**attempt, 300)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamq.errors import BadPayload
@@ -108,6 +108,7 @@ def test_a_value_comes_back_as_its_annotation_says(kind: Any, value: Any) -> Non
         assert type(found) is type(value)
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.none() | st.just(UTC) | st.builds(timezone, st.just(timedelta(hours=5)))))
 def test_every_datetime_is_the_same_instant_afterwards(moment: datetime) -> None:
     def handler(when: datetime) -> None: ...
@@ -120,17 +121,19 @@ def test_every_datetime_is_the_same_instant_afterwards(moment: datetime) -> None
 
 
 def test_json_from_elsewhere_is_converted_too() -> None:
-    def handler(order: Order, by_day: dict[date, int], raw: bytes | None = None) -> None: ...
+    def handler(
+        order: Order, by_day: dict[date, int], by_id: dict[int, date], raw: bytes | None = None
+    ) -> None: ...
 
     convert = converter(handler)
     call = PAYLOADS.unpack(
         "q",
         "t",
         b'[[{"id": "00000000-0000-0000-0000-000000000007", "at": "2026-01-02T03:00:00Z", '
-        b'"lines": [["tea", "1.50"]]}, {"2026-01-02": 3}]]',
+        b'"lines": [["tea", "1.50"]]}, {"2026-01-02": 3}, {"7": "2026-01-02"}]]',
     )
     assert convert is not None
-    assert convert(call.args, call.kwargs) == ([ORDER, {date(2026, 1, 2): 3}], {})
+    assert convert(call.args, call.kwargs) == ([ORDER, {date(2026, 1, 2): 3}, {7: date(2026, 1, 2)}], {})
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def opened(payloads: Payloads, body: bytes) -> None:
         payloads.unpack_result("q", "t", body)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(front=st.sampled_from([b"", *FRONTS]), rest=st.binary(max_size=300))
 @example(b"\x01", b"\xc7\x0c\xff" + b"\xff" * 12)
 @example(b"\x01", b"\x91\x91\x81\x91\x91\x01\x01")
@@ -53,7 +53,7 @@ def test_any_bytes_give_a_value_or_a_typed_error(front: bytes, rest: bytes) -> N
     opened(KEYED, front + rest)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(SAMPLES), st.data())
 def test_damaged_payloads_give_a_value_or_a_typed_error(sample: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(sample)))
