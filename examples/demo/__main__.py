@@ -39,7 +39,7 @@ def main() -> int:
     folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else CHECKOUT / "demo-files").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(STREAMQ_URL="embedded://", STREAMQ_DATA=str(folder / "server"))
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     try:
         with own_server(folder) as url:
             return 0 if show(console, folder, url) else 1
@@ -50,14 +50,18 @@ def main() -> int:
 
 def show(console: Console, folder: Path, url: str) -> bool:
     """Everything between the start and the end of the server; whether all went as it should."""
-    console.print(f"server   {url}")
+    console.print(f"server   {url}", soft_wrap=True)
     files = make_files(folder)
-    console.print(f"files    {len(files.pictures)} pictures and {len(files.texts)} texts in {folder}")
+    console.print(
+        f"files    {len(files.pictures)} pictures and {len(files.texts)} texts in {folder}", soft_wrap=True
+    )
     start = time.monotonic()
     work = put_in(files)
-    console.print(f"jobs     {work.count} put in within {time.monotonic() - start:.2f} s")
+    console.print(f"jobs     {work.count} put in within {time.monotonic() - start:.2f} s", soft_wrap=True)
     with workers(folder) as process:
-        console.print(f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n")
+        console.print(
+            f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n", soft_wrap=True
+        )
         watch(console, lambda: check_alive(process, folder), seconds=PATIENCE)
         sheet = contact_sheet.enqueue(sheet_of(files), str(files.made))
         console.print(f"\none more, whose result is awaited: {sheet.result(timeout=20)}\n")

@@ -109,15 +109,18 @@ def _live(console: Console) -> Iterator[Show]:
 
 
 def _screen(snapshot: Snapshot) -> RenderableType:
-    table = Table("queue", *(f"{place}" for place in (*PLACES, *ENDINGS)), box=None, padding=(0, 2))
+    table = Table("queue", *(f"{place}" for place in (*PLACES, *ENDINGS)), box=None)
     for column in table.columns[1:]:
         column.justify, column.min_width = "right", 9
     for name, counts in snapshot.queues.items():
         table.add_row(name, *(_number(place, counts[place]) for place in (*PLACES, *ENDINGS)))
-    bar = ProgressBar(snapshot.total("enqueued"), snapshot.ended, width=60)
-    told = f"{snapshot.ended} of {snapshot.total('enqueued')} jobs, {snapshot.rate:.0f} a second, {snapshot.seconds:.1f} s"
-    running = "now: " + (", ".join(sorted(set(snapshot.running))) or "-")
-    return Group(table, bar, Text(told), Text(running, style="dim"))
+    bar = Table.grid()
+    bar.add_row(ProgressBar(snapshot.total("enqueued"), snapshot.ended, width=76))
+    ended = f"{snapshot.ended} of {snapshot.total('enqueued')} jobs in {snapshot.seconds:.1f} s"
+    running = ", ".join(sorted(set(snapshot.running))) or "nothing"
+    return Group(
+        table, bar, f"{ended}, {snapshot.rate:.0f} a second", Text(f"running: {running}", style="dim")
+    )
 
 
 def _number(place: str, count: int) -> Text:
