@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["enqueue"]
 
 
-@click.command(cls=Verb, context_settings={"ignore_unknown_options": False})
+@click.command(cls=Verb)
 @click.argument("task_name", metavar="TASK")
 @click.argument("words", metavar="[ARG | NAME=VALUE]...", nargs=-1)
 @click.option("--queue", metavar="NAME", help="Into this queue; needed where no App is named.")

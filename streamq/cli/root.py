@@ -11,19 +11,19 @@ from streamq.cli.command import Noun
 
 __all__ = ["root"]
 
-# name → module and attribute below streamq.cli, in the order of the help
+# name → module and attribute below streamq.cli, and what the help says of it; in the order of the help
 _COMMANDS = {
-    "work": "work:work",
-    "enqueue": "enqueue:enqueue",
-    "top": "top:top",
-    "job": "job:job",
-    "queue": "queue:queue",
-    "dead": "dead:dead",
-    "doctor": "doctor:doctor",
-    "test": "trial:test",
-    "config": "settings:config",
-    "server": "server:server",
-    "function": "function:function",
+    "work": ("work:work", "Run the jobs of an App."),
+    "enqueue": ("enqueue:enqueue", "Put one job in."),
+    "top": ("top:top", "Watch queues, tasks and workers."),
+    "job": ("job:job", "Look at jobs, cancel them, run them again."),
+    "queue": ("queue:queue", "Look at queues, hold them, empty them."),
+    "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),
+    "doctor": ("doctor:doctor", "Examine the server and the queues."),
+    "test": ("trial:test", "Send test jobs through a real worker."),
+    "config": ("settings:config", "Show all settings, and where each came from."),
+    "server": ("server:server", "Start, stop and look at the embedded server."),
+    "function": ("function:function", "Load and show the function library."),
 }
 
 
@@ -36,9 +36,13 @@ class _Root(Noun):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(f"streamq.cli.{module}"), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in _COMMANDS.items()])
 
 
 def _print_version(context: click.Context, option: click.Parameter, value: bool) -> None:

@@ -16,6 +16,7 @@ from streamq.cli.screen import Table, View, rich_table
 from streamq.cli.session import Session
 from streamq.cli.snapshot import QueueView, Snapshot, take_snapshot
 from streamq.cli.words import amount, duration, moment
+from streamq.errors import ServerUnavailable
 from streamq.protocol.inspect import WorkerInfo
 
 __all__ = ["top"]
@@ -46,7 +47,10 @@ def _watch(session: Session, every: float) -> None:
     with Live(_drawn(take_snapshot(session)), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
-            live.update(_drawn(take_snapshot(session)), refresh=True)
+            try:
+                live.update(_drawn(take_snapshot(session)), refresh=True)
+            except ServerUnavailable as error:  # it may come back
+                live.update(f"[red]{error}[/]", refresh=True)
 
 
 def _drawn(snapshot: Snapshot) -> Any:
@@ -121,7 +125,8 @@ def _task_rows(queue: QueueView) -> list[tuple[str, ...]]:
 
 def _worker_row(queue: str, worker: WorkerInfo) -> tuple[str, ...]:
     state = "idle" if worker.idle_ms >= 0 else worker.state
-    return (queue, worker.consumer, state, str(worker.active), duration(worker.lease_ms), worker.about)
+    lease = duration(worker.lease_ms) if worker.lease_ms > 0 else "over"
+    return (queue, worker.consumer, state, str(worker.active), lease, worker.about)
 
 
 def _quantiles(latency: Latency) -> str:
