@@ -1,4 +1,4 @@
-"""The limits of everything that goes over the wire, in one place, with errors that say what to do.
+"""The limits of names, tags, payloads and texts, in one place, with errors that say what to do.
 
 The Lua functions check the same limits again (lua/prelude.lua): a client can be foreign or old.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from streamq.errors import ConfigError, LimitExceeded, PayloadTooLarge
+from streamq.errors import ConfigError, PayloadTooLarge
 
 __all__ = [
-    "BATCH_MAX",
     "DEPTH_MAX",
     "ERROR_MAX",
     "PAYLOAD_MAX",
@@ -20,7 +19,6 @@ __all__ = [
     "TAG_MAX",
     "TASK_MAX",
     "TRACEBACK_MAX",
-    "check_batch",
     "check_payload",
     "check_queue",
     "check_tags",
@@ -37,7 +35,6 @@ TAGS_MAX = 32  # tags of a job
 TAG_MAX = 256  # bytes of a tag
 ERROR_MAX = 8 * 1024  # bytes of an error's text
 TRACEBACK_MAX = 8 * 1024  # bytes of a traceback
-BATCH_MAX = 1000  # jobs of one call
 
 _TASK = re.compile(rf"[A-Za-z0-9_.:-]{{1,{TASK_MAX}}}")
 _QUEUE = re.compile(rf"[A-Za-z0-9_.:-]{{1,{QUEUE_MAX}}}")
@@ -69,12 +66,6 @@ def check_tags(tags: Iterable[object]) -> tuple[str, ...]:
     if len(found) > TAGS_MAX:
         raise ConfigError(f"{len(found)} tags are too many: a job has at most {TAGS_MAX}")
     return found
-
-
-def check_batch(count: int) -> None:
-    """LimitExceeded when one call would carry too many jobs."""
-    if count > BATCH_MAX:
-        raise LimitExceeded(f"{count:,} jobs are too many for one call: send at most {BATCH_MAX:,} at a time")
 
 
 def check_payload(size: int, limit: int, what: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamq.errors import ConfigError, LimitExceeded, PayloadTooLarge
+from streamq.errors import ConfigError, PayloadTooLarge
 from streamq.wire import limits
 
 
@@ -36,10 +36,7 @@ def test_tags_are_bounded_and_kept_in_order() -> None:
             limits.check_tags(tags)
 
 
-def test_batches_and_payloads_are_bounded() -> None:
-    limits.check_batch(1000)
-    with pytest.raises(LimitExceeded, match="1,001 jobs are too many"):
-        limits.check_batch(1001)
+def test_payloads_are_bounded() -> None:
     limits.check_payload(10, 10, "the payload of send")
     with pytest.raises(PayloadTooLarge, match="the payload of send has 11 bytes"):
         limits.check_payload(11, 10, "the payload of send")
