@@ -78,7 +78,7 @@ class Bench:
         self._base = contextvars.copy_context()
         self._turn, self._turn_ends, self._starts = 0, 0.0, 1
         self._armed = self._yielding = False
-        self.threads = Threads(section, outside.tell, outside.ended, self._arm)
+        self.threads = Threads(slots, section, outside.tell, outside.ended, self._arm)
         self.is_stopping = self._is_hung = False
         self._has_bulk = any(plan.in_bulk for plan in plans.values())
 

@@ -42,6 +42,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_around",
         "_open",
         "call",
         "in_bulk",
@@ -55,12 +56,17 @@ class Plan:
         "ttl_ms",
     )
 
-    def __init__(self, task: Task[..., Any], queue: str, payloads: Payloads) -> None:
-        self.name, self.queue, self.options = task.name, queue, task.options
+    def __init__(
+        self, task: Task[..., Any], queue: str, payloads: Payloads, layers: Sequence[Middleware] = ()
+    ) -> None:
+        options = task.options
+        self.name, self.queue, self.options = task.name, queue, options
         self.place = _place_of(task)
-        self.in_bulk = self.is_fast = False
-        self.limit = FOREVER if task.options.timeout is None else task.options.timeout
-        self.ttl_ms = ttl_of(task.options)
+        self._around = [*layers, *([_hooked(task.hooks)] if task.hooks else [])]
+        self.in_bulk = self.place is Place.THREAD and not self._around
+        self.is_fast = not self.in_bulk and options.soft_timeout is None and not options.settle_each
+        self.limit = FOREVER if options.timeout is None else options.timeout
+        self.ttl_ms = ttl_of(options)
         self.tally = Tally(task.name)
         self._open = payloads.unpack
         self.call: Call = _unprepared
@@ -73,7 +79,6 @@ class Plan:
         self,
         task: Task[..., Any],
         container: Container,
-        layers: Sequence[Middleware],
         hop: Hop,
         started: Callable[[str, str], None] | None = None,
     ) -> None:
@@ -84,13 +89,9 @@ class Plan:
         call = direct(task, container)
         if started:
             call = _announced(started, call)
-        around = [*layers, *([_hooked(task.hooks)] if task.hooks else [])]
-        if self.place is Place.PROCESS or (self.place is Place.THREAD and around):
+        if self.place is not Place.LOOP and not self.in_bulk:
             call = self._hopping(hop, call)
-        options = task.options
-        self.in_bulk = self.place is Place.THREAD and not around
-        self.is_fast = not self.in_bulk and options.soft_timeout is None and not options.settle_each
-        for layer in reversed(around):
+        for layer in reversed(self._around):
             call = _wrapped(layer, call)
         self.call = call
 

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 import structlog
@@ -35,6 +35,7 @@ from streamq.worker.verdict import Stop
 if TYPE_CHECKING:
     from streamq.app import App
     from streamq.resources import Container
+    from streamq.task import Task
 
 __all__ = ["Limits", "Reason", "Worker", "page_for", "slots_of"]
 
@@ -150,13 +151,16 @@ class Worker:
             self._page.sections, self._anchors(), self._slots.items(), strict=True
         ):
             notices = Notices(queue, observers, debugs=debugs)
-            plans = {name.encode(): Plan(task, queue, self._app.payloads) for name, task in self._app.tasks.items()}
+            plans = {name.encode(): self._plan(task, queue) for name, task in self._app.tasks.items()}
             post = Post(anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised)
             fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, isolation)
             started = notices.started if observers.wants("job.started") else None
             for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):
-                plan.prepare(task, container, self._app.middleware_layers, fetch.bench.hop, started)
+                plan.prepare(task, container, fetch.bench.hop, started)
             self._fetches.append(fetch)
+
+    def _plan(self, task: Task[..., Any], queue: str) -> Plan:
+        return Plan(task, queue, self._app.payloads, self._app.middleware_layers)
 
     async def _work(self) -> None:
         self._tell("worker.started")
@@ -164,9 +168,9 @@ class Worker:
         ticker = asyncio.create_task(self._tick())
         self._page.condition = Condition.READY
         try:
-            running = asyncio.gather(*loops)
-            stopping = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            running: asyncio.Future[Any] = asyncio.gather(*loops)
+            stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             await self._drain(running)
         finally:
@@ -175,13 +179,13 @@ class Worker:
                 loop.cancel()
             self._tell("worker.stopped")
 
-    async def _drain(self, running: asyncio.Future[list[None]]) -> None:
+    async def _drain(self, running: asyncio.Future[Any]) -> None:
         """Finish what runs, for as long as it may; then end it; then leave."""
         self._page.condition = Condition.DRAINING
         for fetch in self._fetches:
             fetch.stop()
-        now = asyncio.create_task(self._now.wait())
-        await asyncio.wait([running, now], timeout=self._limits.timeout, return_when=asyncio.FIRST_COMPLETED)
+        now: asyncio.Future[Any] = asyncio.create_task(self._now.wait())
+        await asyncio.wait({running, now}, timeout=self._limits.timeout, return_when=asyncio.FIRST_COMPLETED)
         now.cancel()
         for fetch in self._fetches:
             fetch.end(Stop.SHUTDOWN)
