@@ -21,9 +21,11 @@ from typing import Any, NamedTuple
 from streamq.errors import LibraryMissing
 from streamq.protocol import PROTOCOL, Argument, Call
 
-__all__ = ["REVISION", "Dialect", "Library", "Origin", "Stamp", "library"]
+__all__ = ["REVISION", "Command", "Dialect", "Library", "Origin", "Stamp", "library"]
 
 REVISION = 1  # raised by whoever changes lua/ after a release
+
+Command = tuple[Argument, ...]
 
 _STAMP = re.compile(rb"^-- rev (\d+) ([0-9a-f]{12})( checkout)?$", re.MULTILINE)
 _CHUNK = re.compile(r"@?user_(?:function|script):(\d+)")
@@ -65,9 +67,6 @@ class Stamp(NamedTuple):
         """The stamp of a library's code; one without counts as older than all."""
         found = _STAMP.search(code)
         return cls(int(found[1]), found[2].decode(), bool(found[3])) if found else cls(0, "", True)
-
-
-Command = tuple[Argument, ...]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -71,13 +72,13 @@ class Server:
     @property
     def url(self) -> str:
         """What a user would write to reach it through the socket."""
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"unix://{login}{self.socket}"
 
     @property
     def tcp_url(self) -> str:
         """What a user would write to reach it through the port."""
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis://{login}127.0.0.1:{self.port}"
 
     @property

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import redis
-from servers import Server
 
+from servers import Server
 from streamq.config import Config
 from streamq.engines.factory import open_engine
 from streamq.errors import LibraryMissing, ProtocolError
@@ -33,23 +33,25 @@ def made(folder: Path, answer: str, revision: int = 1, checkout: bool = False) -
     return Library(folder, revision, checkout)
 
 
-def install(server: Server, library: Library, **options: bool) -> Dialect:
-    """Carry the conversation with redis-py."""
-    conversation: Generator[Any, Any, Dialect] = library.install(**options)
-    command = next(conversation)
+def carry(server: Server, conversation: Generator[Any, Any, Dialect], reply: Any = None) -> Dialect:
+    """Carry a conversation with redis-py, from its next command on; the end is its value."""
     with server.connect() as client:
         connection = client.connection_pool.get_connection()
-        while True:
-            connection.send_command(*command)
-            try:
-                reply: Any = connection.read_response(disable_decoding=True)
-            except redis.ResponseError as error:
-                reply = error
-            try:
-                command = conversation.send(reply)
-            except StopIteration as end:
-                client.connection_pool.release(connection)
-                return end.value
+        try:
+            while True:
+                connection.send_command(*conversation.send(reply))
+                try:
+                    reply = connection.read_response(disable_decoding=True)
+                except redis.ResponseError as error:
+                    reply = error
+        except StopIteration as end:
+            return end.value
+        finally:
+            client.connection_pool.release(connection)
+
+
+def install(server: Server, library: Library, **options: bool) -> Dialect:
+    return carry(server, library.install(**options))
 
 
 def answer(server: Server) -> bytes:
@@ -97,14 +99,7 @@ def test_a_newer_library_that_came_in_between_is_put_back(server: Server, tmp_pa
     look = next(conversation)
     seen = server.raw.execute_command(*look, NEVER_DECODE=True)
     install(server, newer)  # after the look, before the replacement
-    with server.connect() as client:
-        connection = client.connection_pool.get_connection()
-        command = conversation.send(seen)
-        with pytest.raises(StopIteration):
-            while True:
-                connection.send_command(*command)
-                command = conversation.send(connection.read_response(disable_decoding=True))
-        client.connection_pool.release(connection)
+    carry(server, conversation, seen)
     assert answer(server) == b"rev 3"
 
 
