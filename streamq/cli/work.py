@@ -61,7 +61,13 @@ class _Share(click.ParamType[tuple[str, int]]):
 @click.option("--burst", is_flag=True, help="End when nothing is left to do.")
 @click.option("--max-jobs", type=click.IntRange(1), help="Replace a process after so many jobs.")
 @click.option("--memory", type=_Bytes(), help="Replace a process that uses more, as in 300MB.")
-@click.option("--timeout", metavar="TIME", help="How long running jobs may take when it is told to stop.")
+@click.option(
+    "--timeout",
+    default="30s",
+    show_default=True,
+    metavar="TIME",
+    help="How long running jobs may take when it is told to stop.",
+)
 @click.option("--health", "health_port", type=click.IntRange(0, 65_535), help="Port for /live and /ready.")
 @click.option("--log", type=click.Choice(["text", "json"]), help="Form of the log.  [default: text]")
 @click.option(
@@ -81,7 +87,7 @@ def work(session: Session, /, app: str | None, reloads: bool, **options: Any) ->
     return _run(session, **options)
 
 
-def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str | None, **options: Any) -> int:
+def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, **options: Any) -> int:
     app = session.app
     from streamq.durations import seconds
     from streamq.worker import run
@@ -89,5 +95,4 @@ def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str | 
     settings = {name: options.pop(name) for name in ("health_port", "log", "workers", "concurrency")}
     given = {name: value for name, value in settings.items() if value is not None}
     app.config = replace(app.config, **given)
-    grace = seconds(timeout, "timeout") if timeout else None
-    return run(app, queues=dict(queues) or None, timeout=grace, **options)
+    return run(app, queues=dict(queues) or None, timeout=seconds(timeout, "timeout"), **options)
