@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
 
 from servers import KINDS
 from simulation.campaign import run_seeds
-from simulation.plants import PLANTS, hunt
+from simulation.plants import PLANTS, SHORT, hunt
 
 
 def main() -> int:
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--duration", type=int, help="ms of virtual time in which producers produce")
     parser.add_argument("--plant", help="a planted bug by name, or all; --plant list shows them")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     if chosen.plant == "list":
         print("\n".join(PLANTS))
         return 0
@@ -51,7 +53,7 @@ def _plant(chosen: argparse.Namespace, seeds: range) -> int:
     names = list(PLANTS) if chosen.plant == "all" else [chosen.plant]
     unseen = []
     for name in names:
-        begun, caught = time.monotonic(), hunt(chosen.server, name, seeds)
+        begun, caught = time.monotonic(), hunt(chosen.server, name, seeds, chosen.duration or SHORT)
         if caught is None:
             unseen.append(name)
         said = f"seed {caught.seed} {caught.kind}: {caught.violation[:150]}" if caught else "NOT SEEN"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from simulation.ledger import Violation
 from simulation.network import ANCHOR
-
 from streamq.protocol.results import WAITING, read_push, unwait, wait
 
 if TYPE_CHECKING:

@@ -89,10 +89,11 @@ class Disasters:
 
 
 class StaleCopy:
-    """The shard as a replica had it, and what was true then."""
+    """The shard as a replica had it, and what was true then. Its clock may be behind the old master's."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._taken_at = world.clock.t
         connection = world.network.connection
         world.reconcile()
         self._ledger: Ledger = world.ledger.copy()
@@ -110,5 +111,7 @@ class StaleCopy:
         for reply in connection.pipeline([("RESTORE", key, ttl, dump) for key, dump, ttl in self._keys]):
             assert reply == b"OK", reply
         connection("DEBUG", "CHANGE-REPL-ID")
+        if self.world.random.random() < 0.5:
+            self.world.clock.step(self._taken_at - self.world.clock.t)
         self.world.ledger.restore(self._ledger)
         self.world.witness.paused = self._paused

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from simulation.library import LEASE
 from simulation.settling import Delivery
 from simulation.workers import Process
-
 from streamq.protocol import consume
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ their edges are met with few jobs. Whatever is replaced must be there exactly on
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-FOLDER = Path(__file__).parents[2] / "lua"
+from streamq.library import Library, library
+
 WAKES = "test:wakes"
 LEASE, AGE, CAP, JUMP = 3_000, 1_000, 5_000, 6_000
 
@@ -43,12 +45,13 @@ class MissingText(Exception):
 
 def source(*edits: Edit) -> str:
     """The library's source for a test server, with the edits of a planted bug."""
-    files = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.lua"))}
+    files = {path.name: path.read_text() for path in library().folder.glob("*.lua")}
     for edit in (*NUMBERS, SHIM, *edits):
         found = files[edit.file].count(edit.old)
         if found != 1:
             raise MissingText(f"lua/{edit.file} has {found} times: {edit.old!r}")
         files[edit.file] = files[edit.file].replace(edit.old, edit.new)
-    prelude = files.pop("prelude.lua")
-    rest = "".join(f"do\n{text}\nend\n" for text in files.values())
-    return f"#!lua name=streamq_1\n{prelude}\n{rest}"
+    with TemporaryDirectory(prefix="sq-lua-") as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text)
+        return Library(Path(folder)).source

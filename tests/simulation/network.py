@@ -8,12 +8,12 @@ from random import Random
 from typing import Any, TypeVar
 
 import hiredis
+
 from simulation.clock import Clock
 from simulation.connection import Connection
 from simulation.ledger import Violation
 from simulation.library import WAKES
 from simulation.witness import Witness
-
 from streamq.errors import ProtocolError, StreamqError, from_reply
 from streamq.protocol.call import Call
 

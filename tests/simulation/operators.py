@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulation.network import ANCHOR
-
 from streamq.errors import JobNotFound, UniqueConflict, WrongState
 from streamq.protocol import control
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from simulation.clock import HOUR
 from simulation.ledger import Violation
-
 from streamq.errors import StaleCall, UniqueConflict
 from streamq.protocol.enqueue import ANONYMOUS, NewJob, enqueue
 

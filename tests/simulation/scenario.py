@@ -27,6 +27,8 @@ class Scenario:
     seed: int
     kind: Kind
     workers: int
+    slots: int  # deliveries that a worker runs at once
+    ahead: int  # deliveries that wait beside them
     pause_between_batches: int  # the longest, between two calls of a producer's channel
     surges: bool
     poison: float  # the share of jobs that kill their worker
@@ -38,10 +40,13 @@ class Scenario:
         """The world of a seed; ``duration`` is how long producers produce."""
         kind = KINDS[seed % len(KINDS)]
         quiet = kind is Kind.QUIET
+        slots, ahead = ((3, 2), (1, 0), (2, 1))[seed // len(KINDS) % 3]
         return cls(
             seed=seed,
             kind=kind,
             workers=1 if quiet else 4,
+            slots=slots,
+            ahead=ahead,
             pause_between_batches=16_000 if quiet else 4_000,
             surges=seed % 4 != 1,
             poison={Kind.CALM: 0.0, Kind.QUIET: 0.02}.get(kind, 0.006),

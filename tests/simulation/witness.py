@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
+
 from simulation.clock import Clock
 from simulation.ledger import Job, Ledger, Violation
 from simulation.library import LEASE
 from simulation.settling import Delivery, Settlement
 from simulation.shard import GROUP, Shard
-
 from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
 from streamq.protocol.control import Step
 from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob

@@ -9,7 +9,6 @@ from simulation.ledger import Violation
 from simulation.library import CAP, LEASE
 from simulation.settling import Delivery, Settlement, finish, take
 from simulation.witness import group_rows, identify
-
 from streamq.errors import StaleCall
 from streamq.protocol import consume
 from streamq.protocol.consume import Taken
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from simulation.hosts import Host
 
 RETRY_PAUSE = 100
-SLOTS, AHEAD = 3, 2  # deliveries that run at once, and that wait beside them
 DURATIONS = (5, 40, 120, 300, 5, 40, 120, 2000)
 OUTCOMES = ("retry", "snooze", "park", "dead", "release", "cancelled", "done", "ok")
 WEIGHTS = (9, 4, 1, 4, 3, 1, 14, 64)
@@ -59,6 +57,7 @@ class Process:
         self.draining = False  # it makes room to run a suspect alone: nobody else can
         self._served = False  # an isolate that has had its suspect
         self._turns = 0
+        self._slots, self._ahead = self.world.scenario.slots, self.world.scenario.ahead
 
     def consumers(self) -> list[Consumer]:
         """Its registrations, the current one first."""
@@ -74,7 +73,7 @@ class Process:
     def turn(self, number: int | None = None) -> None:
         """Do what is to be done now. A planned turn is void when another one came before it."""
         if (number is not None and number != self._turns) or self.host.holds(self, self.turn, number):
-            return
+            return None
         self._turns += 1
         if self.busy_until > self.world.clock.t:
             return self._again(self.busy_until - self.world.clock.t)
@@ -133,7 +132,7 @@ class Process:
         running = sum(len(consumer.runs) for consumer in self.consumers())
         if self.isolate or self.draining:
             return 0, int(not running and not self._served)
-        return max(0, SLOTS + AHEAD - running), 0
+        return max(0, self._slots + self._ahead - running), 0
 
     def _sleep(self, taken: Taken, n: int) -> None:
         clock = self.world.clock
@@ -151,7 +150,7 @@ class Process:
         consumer = self.current
         assert consumer is not None
         if consumer.runs or consumer.settled or not (self._served or nothing_came):
-            return
+            return None
         if self.isolate:
             if self.world.network.send(consume.retire, consumer.id) is None:
                 return self._pause()
@@ -186,7 +185,7 @@ class Process:
     def _wind_up(self, old: Consumer) -> None:
         """An earlier registration settles what it still has, then retires."""
         if old.sick and not self._adopt(old):
-            return
+            return None
         sent = dict(old.settled)
         if sent:
             finished = self.world.network.send(finish, old.id, old.generation, list(sent.values()))
@@ -262,7 +261,7 @@ class Process:
         running = sum(run.started for consumer in self.consumers() for run in consumer.runs.values())
         for consumer in self.consumers():
             for delivery, run in consumer.runs.items():
-                if not run.started and running < SLOTS:
+                if not run.started and running < self._slots:
                     running += 1
                     self._start(consumer, delivery, run)
 

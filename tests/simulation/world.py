@@ -21,7 +21,7 @@ from simulation.producers import Channel
 from simulation.scenario import Kind, Scenario
 from simulation.shard import Shard
 from simulation.witness import Witness
-
+from streamq.errors import StreamqError
 from streamq.protocol import control, inspect
 
 PRODUCERS, CHANNELS = 3, 4
@@ -64,22 +64,20 @@ class World:
 
     def run(self) -> Outcome:
         """Live, calm down, and account for every job."""
-        violation = ""
         try:
-            self._live()
-            self._account()
-        except Violation as error:
-            violation = f"{error} (t={self.clock.t})"
-        return Outcome(
-            self.scenario.seed,
-            self.scenario.kind,
-            violation,
-            self._digest(),
-            self._server_digest(),
-            self.clock.events,
-            self.patience.worst,
-            dict(self.network.seen),
-        )
+            violation = self._violation()
+            return Outcome(
+                self.scenario.seed,
+                self.scenario.kind,
+                violation,
+                self._digest(),
+                self._server_digest(),
+                self.clock.events,
+                self.patience.worst,
+                dict(self.network.seen),
+            )
+        finally:
+            self.network.connection.close()
 
     def look(self) -> Shard:
         """A picture of the shard."""
@@ -90,6 +88,16 @@ class World:
         shard = self.look()
         self.witness.reconcile(shard)
         return shard
+
+    def _violation(self) -> str:
+        try:
+            self._live()
+            self._account()
+        except Violation as error:
+            return f"{error} (t={self.clock.t})"
+        except StreamqError as error:
+            return f"refused: {error!r} (t={self.clock.t})"
+        return ""
 
     def _live(self) -> None:
         self.clock.run(self.scenario.duration)
