@@ -10,6 +10,16 @@ function sq.log(c, line)
   if c.now % 16 == 0 then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
 end
 
+-- How a job ended of which nothing else is left, if the log still says so: its status and when.
+function sq.logged(c, job)
+  for _, line in ipairs(redis.call('LRANGE', c.anchor .. ':done', 0, sq.DONE_LINES - 1)) do
+    if string.find(line .. ' ', ' ' .. job .. ' ', 1, true) then
+      local ended, status = string.match(line, '^(%d+) (%a+)')
+      return status, ended
+    end
+  end
+end
+
 -- A job without a record gets one: what its entry said.
 function sq.ensure_record(c, job, level, row)
   if row[1] == sq.RECORD then return end

@@ -56,7 +56,10 @@ local PLACES = {delayed = 'scheduled', ready = 'pending', given = 'active', dead
 local function job(anchor, args)
   local c, id = sq.look(anchor, args[1]), sq.job(args[2])
   local at = sq.find(c, id)
-  if at.place == 'gone' then return {} end
+  if at.place == 'gone' then
+    local status, ended = sq.logged(c, id)
+    return status and {'id', id, 'state', status, 'ended', ended} or {}
+  end
   local fields = redis.call('HGETALL', sq.record(c, id))
   local out, stored = {'id', id}, nil
   for i = 1, #fields, 2 do

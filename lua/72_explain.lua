@@ -67,8 +67,10 @@ local function explain(anchor, args)
   elseif at.place == 'ready' then say_ready(c, at, say)
   elseif at.place == 'given' then say_given(c, at, say)
   elseif at.place == 'gone' then
-    say('unknown')
-    say('it has finished and nothing of it was kept, or it never was')
+    local status, ended = sq.logged(c, id)
+    say(status or 'unknown')
+    if status then say('it ended ' .. seconds(c.now - ended) .. ' ago; nothing else of it was kept')
+    else say('it has finished and nothing of it was kept, or it never was') end
   else
     local r = redis.call('HMGET', sq.record(c, id), 'state', 'reason', 'error')
     say(r[1])

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from servers import Server
 
+from servers import Server
 from streamq.config import Config
 from streamq.engines.base import Engine
 from streamq.engines.factory import open_engine
@@ -108,7 +108,7 @@ class QueueMachine(RuleBasedStateMachine):
     def end_those_that_were_asked_to_stop(self) -> None:
         """Lost before they obeyed, they end where they would be given out again."""
         for job in [job for job in self.asked if self.states[job] == State.PENDING]:
-            if not self.engine.run(self.queue.job(job)):
+            if self.is_over(job):
                 self.become(job, State.CANCELLED)
                 self.asked.discard(job)
 
@@ -257,9 +257,12 @@ class QueueMachine(RuleBasedStateMachine):
         """Pending ones that were delivered before: a purge of what waits leaves them."""
         return [job for job, state in self.states.items() if state == State.PENDING]
 
+    def is_over(self, job: str) -> bool:
+        return self.engine.run(self.queue.job(job)).get("state", State.CANCELLED) == State.CANCELLED
+
     def adjust_after_purge(self) -> None:
         for job, state in self.states.items():
-            if state not in (State.COMPLETED, State.CANCELLED) and not self.engine.run(self.queue.job(job)):
+            if state not in (State.COMPLETED, State.CANCELLED) and self.is_over(job):
                 self.become(job, State.CANCELLED)
 
     # -- what must hold ------------------------------------------------------------------------------------------
