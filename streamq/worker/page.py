@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["CONSUMERS", "Cell", "Condition", "Entitled", "Page", "Section"]
+__all__ = ["CONSUMERS", "FOREVER", "Cell", "Condition", "Entitled", "Page", "Section"]
 
 CONSUMERS = 4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
 _TEXT = 40  # bytes of a consumer's id or of a delivery

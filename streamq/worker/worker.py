@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil  # type: ignore[import-untyped]
 import structlog
 
 from streamq.engines.factory import open_async_engine, open_engine
@@ -222,7 +221,7 @@ class Worker:
             self._wear("a handler hangs")
         elif limits.max_jobs is not None and sum(fetch.settled for fetch in self._fetches) >= limits.max_jobs:
             self._wear(f"{limits.max_jobs} jobs are done")
-        elif memory and limits.memory is not None and psutil.Process().memory_info().rss > limits.memory:
+        elif memory and limits.memory is not None and _resident() > limits.memory:
             self._wear("it has grown too large")
         elif limits.burst and all(fetch.is_without_work for fetch in self._fetches):
             self.reason = Reason.EMPTY
@@ -237,3 +236,11 @@ class Worker:
         fields = {"pid": os.getpid(), "queues": dict(self._slots)}
         self._log.info(name, **fields)
         self._app.observers.tell(Event(name, fields=fields))  # type: ignore[arg-type]
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    import psutil  # type: ignore[import-untyped]
+
+    size: int = psutil.Process().memory_info().rss
+    return size

@@ -1,0 +1,93 @@
+"""A worker's child process: forked from the supervisor, it runs one ``Worker`` until that ends or a signal says so.
+
+TERM: take nothing more, finish what runs, leave; a second TERM: leave now and hand back. USR1, USR2: pause, go on. INT is
+left to the supervisor, because a terminal sends it to the whole group. The exit code says whether another should follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streamq.errors import StreamqError
+from streamq.worker.mortality import die_with_parent
+from streamq.worker.worker import Reason, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Exit", "be_worker"]
+
+
+class Exit(IntEnum):
+    """Exit codes of a worker process."""
+
+    STOPPED = 0
+    FAILED = 1  # it could not start, or has a bug
+    WORN = 75  # it has done its share: another should follow
+    EMPTY = 76  # there was nothing to do
+
+
+_BY_REASON = {Reason.STOPPED: Exit.STOPPED, Reason.WORN: Exit.WORN, Reason.EMPTY: Exit.EMPTY}
+
+
+def be_worker(make: Callable[[], Worker], supervisor: int) -> None:
+    """The life of the child; does not return. ``supervisor``: the process that forked it."""
+    code = Exit.FAILED
+    try:
+        die_with_parent(supervisor)
+        _reset_signals()
+        code = _BY_REASON[_run(make)]
+    except StreamqError as error:
+        structlog.get_logger("streamq.worker").error("worker.cannot_start", error=str(error))
+    except BaseException:
+        structlog.get_logger("streamq.worker").exception("worker.failed")
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)  # a handler that hangs in a thread must not keep it
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run(make: Callable[[], Worker]) -> str:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_work(make))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _work(make: Callable[[], Worker]) -> str:
+    worker, loop = make(), asyncio.get_running_loop()
+    asked = False
+
+    def terminate() -> None:
+        nonlocal asked
+        worker.stop(now=asked)
+        asked = True
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGUSR1, worker.pause, True)
+    loop.add_signal_handler(signal.SIGUSR2, worker.pause, False)
+    return await worker.run()

@@ -1,0 +1,248 @@
+"""The supervisor: one process that forks worker processes, keeps their leases from outside, and replaces those that die.
+
+It imports the app, but runs none of its handlers and has no threads, so that nothing a handler does can stop it. Signals:
+TERM or INT, finish and leave; again, leave now; USR1 and USR2, pause and go on; HUP, replace the children one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streamq.engines.factory import open_engine
+from streamq.errors import StreamqError
+from streamq.events import Event
+from streamq.protocol.keys import anchor_of
+from streamq.worker.children import Child, Children, Death
+from streamq.worker.health import Health
+from streamq.worker.keeper import Keeper
+from streamq.worker.log import set_up_log
+from streamq.worker.page import Condition, Page
+from streamq.worker.process import Exit
+from streamq.worker.worker import Limits, Worker, page_for, slots_of
+
+if TYPE_CHECKING:
+    from streamq.app import App
+
+__all__ = ["Supervisor", "run"]
+
+TURN = 0.05  # seconds between two looks at the children
+ALONE = 2  # suspects that run at a time, each in a child of its own
+PAUSES = (0.0, 0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a child that died follows another one
+STEADY = 10.0  # seconds that a child must live for its death not to count as a failure to start
+EXTRA = 10.0  # seconds beyond all timeouts after which children that do not leave are killed
+
+clock = time.monotonic
+
+
+def run(
+    app: App,
+    *,
+    queues: Mapping[str, int] | None = None,
+    workers: int | None = None,
+    concurrency: int | None = None,
+    burst: bool = False,
+    max_jobs: int | None = None,
+    memory: int | None = None,
+    timeout: float = 30.0,
+) -> int:
+    """Work on the jobs of an app until a signal says to stop; returns the exit code.
+
+    ``queues`` maps names to slots (0: ``concurrency``), ``workers`` is the number of processes. ``burst``: stop when
+    there is nothing to do. A process is replaced after ``max_jobs`` jobs, or when it has more than ``memory`` bytes.
+    ``timeout``: seconds that running handlers have when the worker stops. Must be called in the main thread.
+    """
+    set_up_log(app.config)
+    limits = Limits(burst, max_jobs, memory, timeout)
+    count = workers or app.config.workers or os.cpu_count() or 1
+    slots = slots_of(app, queues, concurrency or app.config.concurrency)
+    return Supervisor(app, slots, count, limits).run()
+
+
+class Supervisor:
+    """Keeps ``count`` worker processes alive."""
+
+    def __init__(self, app: App, slots: Mapping[str, int], count: int, limits: Limits) -> None:
+        self._app, self._slots, self._count, self._limits = app, slots, count, limits
+        lease = app.config.lease
+        patience = min(app.config.reply_timeout, lease / 6)
+        self._config = replace(
+            app.config, reply_timeout=patience, connect_timeout=patience, reconnect_for=patience / 2
+        )
+        self._engine = open_engine(self._config)
+        self._anchors = [anchor_of(app.config.namespace, queue) for queue in slots]
+        self._keeper = Keeper(self._engine, lease, self._anchors)
+        self._children = Children(self._engine)
+        self._suspects: dict[str, int] = {}
+        self._signals: deque[int] = deque()
+        self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
+        self._failures = 0
+        self._is_stopping = self._is_empty = False
+        self._leave_by = float("inf")
+        self._to_replace: deque[Child] = deque()
+        self._log = structlog.get_logger("streamq.supervisor")
+
+    def run(self) -> int:
+        """Supervise until all is over; the exit code."""
+        self._log.info("supervisor.started", pid=os.getpid(), workers=self._count, queues=dict(self._slots))
+        with selectors.DefaultSelector() as selector:
+            health = self._listen(selector)
+            self._app.close()  # nothing that the children would share
+            try:
+                while not self._is_over():
+                    self._turn()
+                    for key, _ in selector.select(TURN):
+                        key.data()
+            finally:
+                self._children.signal(signal.SIGKILL)
+                if health:
+                    health.close()
+                self._engine.close()
+        self._log.info("supervisor.stopped", pid=os.getpid())
+        return 0
+
+    def _turn(self) -> None:
+        now = clock()
+        while self._signals:
+            self._obey(self._signals.popleft(), now)
+        for death in self._children.reap():
+            self._mourn(death, now)
+        self._children.kill_stuck(now)
+        if now >= self._due["renew"]:
+            self._renew(now)
+        if now > self._leave_by:
+            self._children.signal(signal.SIGKILL)
+        if not self._is_stopping:
+            self._replace_next()
+            self._fork_missing(now)
+        self._fork_alone(now)
+
+    def _is_over(self) -> bool:
+        if not self._children.is_clear:
+            return False
+        return self._is_stopping or (self._is_empty and not any(self._suspects.values()))
+
+    # Children
+
+    def _fork_missing(self, now: float) -> None:
+        missing = self._count - sum(not child.alone and not child.is_leaving for child in self._children)
+        if self._is_empty or now < self._due["start"]:
+            return
+        for _ in range(missing):
+            self._children.fork(page_for(self._slots), self._anchors, self._worker)
+
+    def _worker(self, page: Page) -> Worker:
+        return Worker(self._app, queues=self._slots, limits=self._limits, page=page)
+
+    def _fork_alone(self, now: float) -> None:
+        """A process of its own for each suspect, some at a time."""
+        if self._is_stopping or now < self._due["alone"]:
+            return
+        running = [child.anchors[0] for child in self._children if child.alone]
+        for queue, anchor in zip(self._slots, self._anchors, strict=True):
+            if self._suspects.get(anchor, 0) > running.count(anchor) and len(running) < ALONE:
+                running.append(anchor)
+                self._suspects[anchor] -= 1
+                limits = replace(self._limits, burst=False, max_jobs=None)
+                slots = {queue: 1}
+                self._children.fork(
+                    page_for(slots),
+                    [anchor],
+                    lambda page: Worker(self._app, queues=slots, limits=limits, page=page, alone=True),
+                    alone=True,
+                )
+
+    def _mourn(self, death: Death, now: float) -> None:
+        """What follows from the end of a child."""
+        self._due["renew"] = now  # it may have left suspects
+        child, code = death.child, death.code
+        if child.alone:
+            self._due["alone"] = now + TURN
+        elif code == Exit.EMPTY:
+            self._is_empty = True
+        elif code in (Exit.STOPPED, Exit.WORN):
+            self._failures = 0
+        else:
+            self._failures = 1 if now - child.born > STEADY else self._failures + 1
+            self._due["start"] = now + PAUSES[min(self._failures, len(PAUSES) - 1)]
+        if code not in list(Exit):
+            self._lost(child, code)
+
+    def _lost(self, child: Child, code: int) -> None:
+        why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self._log.error("worker.lost", pid=child.pid, why=why, alone=child.alone)
+        self._app.observers.tell(Event("worker.lost", fields={"pid": child.pid, "why": why}))
+
+    def _replace_next(self) -> None:
+        """HUP: one child after the other leaves when another one is ready in its place."""
+        if not self._to_replace:
+            return
+        leaving = [child for child in self._children if child.is_leaving]
+        fresh = [child for child in self._children if not child.alone and not child.is_leaving]
+        if leaving or len(fresh) < self._count or any(c.page.condition is Condition.STARTING for c in fresh):
+            return
+        child = self._to_replace.popleft()
+        child.is_leaving = True
+        self._children.send(child, signal.SIGTERM)
+
+    # Leases
+
+    def _renew(self, now: float) -> None:
+        self._due["renew"] = now + self._config.lease / 3
+        try:
+            self._suspects = self._keeper.renew(child.page for child in self._children)
+            self._children.bury()
+        except StreamqError as error:
+            self._due["renew"] = now + min(1.0, self._config.lease / 10)
+            self._log.warning("supervisor.leases_not_renewed", error=str(error))
+
+    # Signals
+
+    def _listen(self, selector: selectors.BaseSelector) -> Health | None:
+        """Signals only leave their number and wake the loop."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        selector.register(ours, selectors.EVENT_READ, lambda: ours.recv(64))
+        self._pipe = (ours, theirs)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: self._signals.append(number))
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        if not self._config.health_port:
+            return None
+        health = Health(self._config.health_port, self._readiness)
+        health.register(selector)
+        return health
+
+    def _obey(self, number: int, now: float) -> None:
+        match number:
+            case signal.SIGTERM | signal.SIGINT:
+                self._log.info("supervisor.leaving", at_once=self._is_stopping)
+                grace = EXTRA if self._is_stopping else self._limits.timeout + EXTRA
+                self._is_stopping, self._leave_by = True, now + grace
+                self._children.signal(signal.SIGTERM)
+            case signal.SIGHUP:
+                self._to_replace = deque(child for child in self._children if not child.alone)
+            case signal.SIGUSR1 | signal.SIGUSR2:
+                self._children.signal(number)
+
+    def _readiness(self) -> tuple[bool, str]:
+        working = [child for child in self._children if child.page.condition is Condition.READY]
+        heard = max((child.page.answered for child in working), default=0.0)
+        if self._is_stopping:
+            return False, "leaving"
+        if not working:
+            return False, "no worker process is ready"
+        if clock() - heard > self._config.lease:
+            return False, f"the server has not answered for {clock() - heard:.0f} s"
+        return True, f"{len(working)} of {self._count} worker processes are ready"

@@ -1,0 +1,206 @@
+"""Real worker processes under a supervisor: what they do, and what must hold when they are killed, stopped or stuck."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+from crew import Crew, until
+from servers import Server
+
+from streamq.app import App
+from streamq.errors import JobFailed
+
+
+@pytest.fixture
+def yard(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The tasks, on the server of the test."""
+    monkeypatch.setenv("STREAMQ_URL", valkey.url)
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("yard", Path(__file__).parent / "yard.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    module.app.close()
+
+
+def stats(app: App) -> dict[str, int]:
+    return {name: int(value) for name, value in app.run(app.queue().stats()).items()}
+
+
+def is_balanced(app: App) -> bool:
+    return stats(app)["active"] == stats(app)["pending"] == 0
+
+
+def test_jobs_of_all_kinds_run_and_their_results_come_back(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path, workers=2):
+        assert yard.add.enqueue(1, 2).result(timeout=10) == 3
+        assert yard.add_in_thread.enqueue(3, 4).result(timeout=10) == 7
+        assert yard.isolated.enqueue("apart", 0).result(timeout=10) != os.getpid()
+        with pytest.raises(JobFailed) as failed:
+            yard.fails.enqueue("no such order").result(timeout=10)
+        assert (failed.value.type_name, failed.value.text) == ("ValueError", "no such order")
+        assert "yard.py" in failed.value.traceback
+        assert "worker/bench.py" not in failed.value.traceback
+        assert is_balanced(yard.app)
+
+
+def test_a_job_whose_process_is_killed_runs_again_and_its_neighbours_are_not_blamed(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        job = yard.nap_twice_short.enqueue("killed", 60)
+        until(crew.begun("killed"))
+        [child] = crew.children()
+        waiting = [yard.add.enqueue(i, i) for i in range(50)]
+        child.kill()
+        assert [job.result(timeout=10) for job in waiting] == [2 * i for i in range(50)]
+        assert job.result(timeout=10) is None
+        assert len(crew.lines("begin", "killed")) == 2
+        assert stats(yard.app)["dead"] == 0
+
+
+@pytest.mark.parametrize("poison", ["exits", "segfaults"])
+def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complete(
+    poison: str, valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        neighbours = [yard.nap.enqueue(f"n{i}", 0.3) for i in range(5)]
+        job = getattr(yard, poison).enqueue("poison")
+        with pytest.raises(JobFailed, match="died 3 times"):
+            job.result(timeout=25)
+        assert [neighbour.result(timeout=15) for neighbour in neighbours] == [f"n{i}" for i in range(5)]
+        until(lambda: is_balanced(yard.app))
+        assert (stats(yard.app)["dead"], stats(yard.app)["completed"]) == (1, 5)
+        assert len(crew.lines("begin", "poison")) == 4
+
+
+def test_a_handler_that_holds_the_interpreter_is_killed_and_its_neighbours_are_fine(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, workers=2) as crew:
+        neighbours = [yard.nap.enqueue(f"n{i}", 0.1) for i in range(10)]
+        job = yard.holds_the_interpreter.enqueue("holder")
+        until(crew.begun("holder"))
+        assert [neighbour.result(timeout=20) for neighbour in neighbours] == [f"n{i}" for i in range(10)]
+        assert yard.add.enqueue(1, 1).result(timeout=20) == 2
+        with pytest.raises(JobFailed):
+            job.result(timeout=30)
+        assert crew.logged("worker.killed")
+
+
+def test_term_finishes_what_runs_and_leaves_nothing_behind(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, workers=2, concurrency=2) as crew:
+        jobs = [yard.nap.enqueue(f"n{i}", 0.5) for i in range(8)]
+        until(crew.begun("n0"))
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert len(crew.lines("begin")) == len(crew.lines("end"))
+        left = stats(yard.app)
+        assert left["active"] == left["workers"] == left["dead"] == left["delayed"] == 0
+        assert left["completed"] + left["pending"] == len(jobs)
+        assert left["completed"] >= 1
+
+
+def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, timeout=60) as crew:
+        yard.nap.enqueue("long", 60)
+        until(crew.begun("long"))
+        crew.signal(signal.SIGTERM)
+        until(lambda: crew.logged("supervisor.leaving"))
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+    left = stats(yard.app)
+    assert (left["active"], left["delayed"], left["dead"]) == (0, 0, 0) or left["active"] == 1
+    with Crew(valkey, tmp_path) as crew:
+        until(lambda: len(crew.lines("begin", "long")) == 2)
+
+
+def test_a_running_job_is_cancelled_and_its_handler_knows(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        job = yard.stubborn.enqueue("asked")
+        until(crew.begun("asked"))
+        assert job.cancel()
+        until(lambda: crew.lines("cancelled", "asked"), seconds=2)
+        assert crew.lines("cancelled", "asked", "True")
+        until(lambda: stats(yard.app)["cancelled"] == 1)
+
+
+def test_usr1_pauses_and_usr2_goes_on(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        yard.add.enqueue(0, 0).result(timeout=10)
+        crew.signal(signal.SIGUSR1)
+        until(lambda: stats(yard.app)["idle"] == 0)
+        job = yard.add.enqueue(1, 2)
+        assert stats(yard.app)["pending"] == 1
+        crew.signal(signal.SIGUSR2)
+        assert job.result(timeout=10) == 3
+
+
+def test_hup_replaces_the_processes_one_by_one(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path, workers=2) as crew:
+        before = {child.pid for child in until(lambda: len(crew.children()) == 2 and crew.children())}
+        job = yard.nap.enqueue("meanwhile", 0.5)
+        until(crew.begun("meanwhile"))
+        crew.signal(signal.SIGHUP)
+        until(lambda: not before & {child.pid for child in crew.children()} and len(crew.children()) == 2)
+        assert job.result(timeout=10) == "meanwhile"
+        assert len(crew.lines("begin", "meanwhile")) == 1
+
+
+def test_children_die_with_their_supervisor(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path, workers=2) as crew:
+        children = until(lambda: len(crew.children()) == 2 and crew.children())
+        crew.signal(signal.SIGKILL)
+        crew.wait()
+        psutil.wait_procs(children, timeout=5)
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_an_isolated_handler_is_killed_when_it_is_late(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        with pytest.raises(JobFailed, match=r"longer than 0\.5 s"):
+            yard.isolated.enqueue("slow", 60).result(timeout=10)
+        [line] = crew.lines("begin", "slow")
+        until(lambda: not psutil.pid_exists(int(line.split()[2])))
+        assert yard.add.enqueue(1, 1).result(timeout=5) == 2
+        assert not crew.logged("worker.lost")
+
+
+def test_an_isolated_handler_that_crashes_is_retried_like_any_failure(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        assert yard.isolated_crash.enqueue().result(timeout=10) == 2
+        assert yard.isolated_retry.enqueue().result(timeout=10) == 3
+        assert not crew.logged("worker.lost")
+
+
+def test_a_process_is_replaced_after_its_share_of_jobs(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    with Crew(valkey, tmp_path, max_jobs=10) as crew:
+        jobs = [yard.add.enqueue(i, 0) for i in range(40)]
+        assert [job.result(timeout=20) for job in jobs] == list(range(40))
+        assert crew.logged("worker.worn")
+        assert not crew.logged("worker.lost")
+
+
+def test_burst_ends_when_there_is_nothing_to_do(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    for i in range(100):
+        yard.add.enqueue(i, i)
+    with Crew(valkey, tmp_path, workers=2, burst=True) as crew:
+        assert crew.wait() == 0
+        assert (stats(yard.app)["completed"], stats(yard.app)["workers"]) == (100, 0)

@@ -1,0 +1,120 @@
+"""The app of the tests with real worker processes, and the program that runs them: ``python yard.py '{"workers": 2}'``.
+
+Handlers write what they do into a journal, one line each, which outlives them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from streamq.app import App
+from streamq.context import Context
+from streamq.outcomes import Retry
+
+JOURNAL = Path(os.environ.get("JOURNAL", os.devnull))
+
+app = App(lease=float(os.environ.get("LEASE", "30")))
+
+
+def write(*words: object) -> None:
+    line = " ".join(map(str, words)) + "\n"
+    handle = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, line.encode())
+    os.close(handle)
+
+
+@app.task(result_ttl="1m")
+async def add(a: int, b: int) -> int:
+    write("add", a, b)
+    return a + b
+
+
+@app.task(result_ttl="1m")
+def add_in_thread(a: int, b: int) -> int:
+    return a + b
+
+
+@app.task(result_ttl="1m", backoff=0.05)
+async def nap(name: str, seconds: float) -> str:
+    write("begin", name, os.getpid())
+    await asyncio.sleep(seconds)
+    write("end", name)
+    return name
+
+
+@app.task(result_ttl="1m", backoff=0.05)
+async def nap_twice_short(name: str, seconds: float) -> None:
+    """Sleeps the first time only."""
+    first = not JOURNAL.exists() or f"begin {name} " not in JOURNAL.read_text()
+    write("begin", name, os.getpid())
+    if first:
+        await asyncio.sleep(seconds)
+    write("end", name)
+
+
+@app.task
+async def stubborn(ctx: Context, name: str) -> None:
+    write("begin", name, os.getpid())
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        write("cancelled", name, ctx.cancelled)
+        raise
+
+
+@app.task(result_ttl="1m", timeout=0.3, attempts=2, backoff=0.05)
+async def holds_the_interpreter(name: str) -> None:
+    write("begin", name, os.getpid())
+    ctypes.PyDLL(None).sleep(60)
+
+
+@app.task
+async def exits(name: str) -> None:
+    write("begin", name, os.getpid())
+    os._exit(3)
+
+
+@app.task
+async def segfaults(name: str) -> None:
+    write("begin", name, os.getpid())
+    await asyncio.sleep(0.05)
+    ctypes.string_at(0)
+
+
+@app.task(result_ttl="1m", isolate=True, timeout=0.5, attempts=1)
+def isolated(name: str, seconds: float) -> int:
+    write("begin", name, os.getpid())
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@app.task(result_ttl="1m", isolate=True, attempts=2, backoff=0.05)
+def isolated_crash(ctx: Context) -> int:
+    write("begin crash", ctx.attempt)
+    if ctx.attempt == 1:
+        os._exit(9)
+    return ctx.attempt
+
+
+@app.task(result_ttl="1m", isolate=True, attempts=3)
+async def isolated_retry(ctx: Context) -> int:
+    if ctx.attempt < 3:
+        raise Retry(0.01)
+    return ctx.attempt
+
+
+@app.task(result_ttl="1m", attempts=3, backoff=0.05)
+async def fails(message: str) -> None:
+    raise ValueError(message)
+
+
+if __name__ == "__main__":
+    from streamq.worker import run
+
+    sys.exit(run(app, **json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")))
