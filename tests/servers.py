@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,6 +45,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def until(happened: Callable[[], object], what: str) -> None:
+    """Wait until a server has done something; fails after 20 seconds, saying what."""
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline, f"not within 20 seconds: {what}"
+        time.sleep(0.005)
 
 
 class Server:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from drivers import Awaited, Blocking, Driver
-from servers import Server, free_port
+from servers import Server, free_port, until
 from streamq.config import Config, Durability
 from streamq.engines.factory import open_async_engine, open_engine
 from streamq.errors import (
@@ -213,8 +213,7 @@ def test_waiting_for_an_element_ends_when_the_engine_is_closed(valkey: Server) -
 
     thread = threading.Thread(target=listen)
     thread.start()
-    while not valkey.raw.info("clients")["blocked_clients"]:
-        pass
+    until(lambda: valkey.raw.info("clients")["blocked_clients"], "the thread waits")
     engine.close()
     thread.join(5)
     assert len(errors) == 1
@@ -275,8 +274,7 @@ def test_a_level_is_reported_only_when_the_server_has_confirmed_it(
         Server("valkey", extra=("--replicaof", "127.0.0.1", str(own.port))) as replica,
     ):
         driver = shell(Config(url=own.url, reply_timeout=4))
-        while replica.raw.info("replication")["master_link_status"] != "up":
-            pass
+        until(lambda: replica.raw.info("replication")["master_link_status"] == "up", "the replica is in step")
         assert driver.run_durably(named(1), level).reached is level
         replica.signal(signal.SIGSTOP)
         if level is Durability.REPLICATED:
