@@ -28,13 +28,14 @@ local function purge_entry(c, level, raw)
   return removed
 end
 
-local function repair_lag(c, level, delivered)
+-- The group moves to the bound, behind everything that was deleted: Valkey does not know its lag again otherwise.
+local function repair_lag(c, level, bound)
   local stream = sq.stream(c, level)
   local waiting = redis.call('XLEN', stream) - redis.call('XPENDING', stream, sq.GROUP)[1]
   local info = redis.call('XINFO', 'STREAM', stream)
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then
-      redis.pcall('XGROUP', 'SETID', stream, sq.GROUP, delivered, 'ENTRIESREAD', info[i + 1] - waiting)
+      redis.pcall('XGROUP', 'SETID', stream, sq.GROUP, bound, 'ENTRIESREAD', info[i + 1] - waiting)
     end
   end
 end
@@ -46,17 +47,17 @@ local function purge_level(c, level, bound)
   local rows = redis.call('XRANGE', sq.stream(c, level), '(' .. delivered, bound, 'COUNT', STEP)
   local removed = 0
   for _, raw in ipairs(rows) do removed = removed + purge_entry(c, level, raw) end
-  if #rows > 0 then
-    repair_lag(c, level, delivered)
-    sq.renew_head(c, level, rows[#rows][1])
-  end
+  if #rows > 0 then sq.renew_head(c, level, rows[#rows][1]) end
+  if #rows < STEP then repair_lag(c, level, bound) end
   return removed, #rows < STEP
 end
 
 local function purge_pending(c, cursor, bound)
   local level = cursor == '-' and 9 or sq.whole(cursor, 'cursor', 0, 9)
-  if bound == '0' then bound = sq.num(c.ms) .. '-' .. sq.num(c.seq) end
-  sq.entry(bound)
+  if bound == '0' then bound = sq.next_id(c) end      -- an id of no entry: all that is added later is behind it
+  if sq.before(sq.num(c.ms) .. '-' .. sq.num(c.seq), sq.entry(bound)) then
+    sq.refuse('INVALID', 'bound is ' .. sq.shown(bound) .. '; it is ahead of all jobs: pass on what the first step answered')
+  end
   local removed, done = purge_level(c, tostring(level), bound)
   while done and removed == 0 and level > 0 do
     level = level - 1

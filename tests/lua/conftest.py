@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from servers import Server
 from shards import Shard
-
 from streamq.library import library
 
 

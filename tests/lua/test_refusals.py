@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from shards import Shard
 
+from shards import Shard
 from streamq.errors import from_reply
 
 BAD = (
@@ -131,6 +131,7 @@ REFUSED: dict[str, tuple[str, str, list[object]]] = {
     "a retry of what is not dead": ("NOTFOUND", "retry", ["{running}"]),
     "a drop of what is not dead": ("NOTFOUND", "drop", ["{waiting}"]),
     "a reply key elsewhere": ("INVALID", "wait", ["{waiting}", "elsewhere"]),
+    "a purge of what is still to come": ("INVALID", "purge", ["pending", "-", "1700000000001-0"]),
     "a mode that nobody knows": ("INVALID", "abandon", ["{consumer}", "together"]),
 }  # fmt: skip
 

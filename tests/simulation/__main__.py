@@ -1,7 +1,7 @@
 """The long form: many seeds, or planted bugs, on one kind of server.
 
-    PYTHONPATH=tests python -m simulation --seeds 300 --server valkey
-    PYTHONPATH=tests python -m simulation --seeds 60 --server redis --plant all
+PYTHONPATH=tests python -m simulation --seeds 300 --server valkey
+PYTHONPATH=tests python -m simulation --seeds 60 --server redis --plant all
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> int:
     """Run what the arguments say; 1 when a world shows a violation, or a planted bug stays unseen."""
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("--server", choices=KINDS, default="valkey")
-    parser.add_argument("--seeds", type=int, default=30, help="how many seeds; with --plant the most that are tried")
+    parser.add_argument(
+        "--seeds", type=int, default=30, help="how many seeds; with --plant the most that are tried"
+    )
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--duration", type=int, help="ms of virtual time in which producers produce")
     parser.add_argument("--plant", help="a planted bug by name, or all; --plant list shows them")
@@ -42,9 +44,13 @@ def _run(chosen: argparse.Namespace, seeds: range) -> int:
         worst = max(worst, outcome.worst_oversleep)
         failed += bool(outcome.violation)
         said = outcome.violation or f"ok, {outcome.events} events, oversleep {outcome.worst_oversleep} ms"
-        print(f"{outcome.seed:4} {outcome.kind:8} {outcome.digest} {outcome.server_digest} {said}", flush=True)
+        print(
+            f"{outcome.seed:4} {outcome.kind:8} {outcome.digest} {outcome.server_digest} {said}", flush=True
+        )
     took = time.monotonic() - begun
-    print(f"{chosen.server}: {len(seeds)} seeds in {took:.0f} s, {failed} violations, worst oversleep {worst} ms")
+    print(
+        f"{chosen.server}: {len(seeds)} seeds in {took:.0f} s, {failed} violations, worst oversleep {worst} ms"
+    )
     print(", ".join(f"{name} {number}" for name, number in sorted(seen.items())))
     return int(failed > 0)
 

@@ -1,4 +1,4 @@
-"""What must hold between any two calls, judged from the raw keys: one function a rule, each gives the sentences that are wrong."""
+"""What must hold between any two calls, judged from the raw keys: one function a rule, each names what is wrong."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from servers import Server
 from simulation.library import ONE_BY_ONE, Edit, source
@@ -31,7 +32,7 @@ class Servers:
         server.raw.function_load(source(*numbers, *edits), replace=True)
         return server
 
-    def __enter__(self) -> Servers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -43,7 +43,9 @@ class Operators:
             return
         world.network.execute(control.resume if world.witness.paused else control.pause)
         world.patience.forget()
-        pause = world.random.randint(200, 2_000) if world.witness.paused else world.random.randint(5_000, 15_000)
+        pause = (
+            world.random.randint(200, 2_000) if world.witness.paused else world.random.randint(5_000, 15_000)
+        )
         world.clock.after(pause, self._pause)
 
     def _promote(self) -> None:

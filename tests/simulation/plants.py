@@ -13,7 +13,12 @@ from simulation.library import Edit
 from simulation.world import Outcome
 
 CLOCK, WAKING, READY, UNIQUE = "12_clock.lua", "20_waking.lua", "22_ready.lua", "24_unique.lua"
-WAITERS, ENDINGS, CONSUMERS, COMMANDS = "26_waiters.lua", "28_endings.lua", "30_consumers.lua", "32_commands.lua"
+WAITERS, ENDINGS, CONSUMERS, COMMANDS = (
+    "26_waiters.lua",
+    "28_endings.lua",
+    "30_consumers.lua",
+    "32_commands.lua",
+)
 SETTLE, ENQUEUE, ROWS, TAKE = "40_settle.lua", "50_enqueue.lua", "52_rows.lua", "54_take.lua"
 CONTROL, DEAD, PURGE = "60_control.lua", "62_dead.lua", "64_purge.lua"
 
@@ -32,21 +37,29 @@ PLANTS: dict[str, Edit] = {
         "if c.now > c.ms then c.ms, c.seq = c.now, 0 end",
     ),
     # epochs
-    "a new epoch is not noticed": Edit(CLOCK, "if c.old_epoch and c.old_epoch ~= c.epoch then", "if false then"),
+    "a new epoch is not noticed": Edit(
+        CLOCK, "if c.old_epoch and c.old_epoch ~= c.epoch then", "if false then"
+    ),
     "ids do not jump in a new epoch": Edit(
         CLOCK, "c.ms, c.seq = math.max(c.ms + 1, c.mono + sq.JUMP), 0", "c.ms = c.ms + 0"
     ),
     "fences do not jump in a new epoch": Edit(CLOCK, "c.fence + sq.JUMP * 1000, true", "c.fence, true"),
-    "clean through epochs": Edit(CONSUMERS, "clean = state == 'clean' and epoch == c.epoch", "clean = state == 'clean'"),
+    "clean through epochs": Edit(
+        CONSUMERS, "clean = state == 'clean' and epoch == c.epoch", "clean = state == 'clean'"
+    ),
     # producers
-    "no producer check": Edit(ENQUEUE, "if producer ~= '-' then\n    local answer", "if false then\n    local answer"),
+    "no producer check": Edit(
+        ENQUEUE, "if producer ~= '-' then\n    local answer", "if false then\n    local answer"
+    ),
     "one sequence for all channels": Edit(ENQUEUE, "sq.text(args[3], 'channel', 8)", "'0'"),
     "an older call is executed": Edit(ENQUEUE, "if last > seq then", "if false then"),
     "a repeat answers without its conflicts": Edit(ENQUEUE, "return {runs, found}", "return {runs, {}}"),
     # ownership
     "generations off": Edit(CONSUMERS, "if generation < me.generation then", "if false then"),
     "a giver is not revoked": Edit(
-        CONSUMERS, "if me.state == 'unknown' then return 0 end\n  sq.revoke(c, me)", "if me.state == 'unknown' then return 0 end"
+        CONSUMERS,
+        "if me.state == 'unknown' then return 0 end\n  sq.revoke(c, me)",
+        "if me.state == 'unknown' then return 0 end",
     ),
     "an abandoned suspect does not revoke": Edit(CONSUMERS, "sq.revoke(c, sq.consumer(c, id))", ""),
     "a release does not revoke": Edit(SETTLE, "sq.revoke(c, me)\n    sq.lose", "sq.lose"),
@@ -59,7 +72,9 @@ PLANTS: dict[str, Edit] = {
         SETTLE, "if not me.clean and sq.owner(c, one.level, entry) ~= me.id then", "if false then"
     ),
     "a revoked consumer completes in bulk": Edit(
-        SETTLE, "if me.clean and not awaited then return one.entries end", "if not awaited then return one.entries end"
+        SETTLE,
+        "if me.clean and not awaited then return one.entries end",
+        "if not awaited then return one.entries end",
     ),
     "outcomes are unchecked": Edit(
         SETTLE, "if sq.owner(c, level, entry) ~= me.id then return refuse(report, level, entry) end", ""
@@ -67,7 +82,9 @@ PLANTS: dict[str, Edit] = {
     "taken by one recovered in the same call": Edit(
         TAKE, "if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end", "sq.recover_one(c)"
     ),
-    "taken by a consumer that is not clean": Edit(TAKE, "if me.clean and not c.paused then", "if not c.paused then"),
+    "taken by a consumer that is not clean": Edit(
+        TAKE, "if me.clean and not c.paused then", "if not c.paused then"
+    ),
     "DELCONSUMER with deliveries left": Edit(CONSUMERS, "if moved >= sq.GIVE then", "if false then"),
     "a consumer that is emptied leaves the group": Edit(
         CONSUMERS,
@@ -75,76 +92,152 @@ PLANTS: dict[str, Edit] = {
         "",
     ),
     "adopt forgets the generation": Edit(TAKE, "me.generation = generation", ""),
-    "the fence stands still": Edit(CLOCK, "math.max(c.fence + 1, c.now * 1000), true", "math.max(c.fence, c.now * 1000), true"),
+    "the fence stands still": Edit(
+        CLOCK, "math.max(c.fence + 1, c.now * 1000), true", "math.max(c.fence, c.now * 1000), true"
+    ),
     # leases and recovery
     "leases never end": Edit(CONSUMERS, "c.mono >= c.grace and sq.num(c.mono - 1) or '0'", "'0'"),
     "an emptied consumer waits for grace": Edit(
         CONSUMERS, "redis.call('ZADD', c.anchor .. ':alive', move == lose_after_lease and -1 or 0, id)", ""
     ),
-    "lost without TIME 0": Edit(CONSUMERS, "'lost', 0, entry, 'TIME', 0, 'JUSTID'", "'lost', 0, entry, 'JUSTID'"),
-    "the lost head is not moved on": Edit(TAKE, "  sq.renew_lost(c, level)", "  redis.call('HDEL', c.anchor .. ':heads', 'lost:' .. level)"),
-    "the lost head is not moved back": Edit(CONSUMERS, "if not first or sq.before(entry, first) then", "if not first then"),
-    "entry ids compared as text": Edit("10_arguments.lua", "return x < u or (x == u and y < v)", "return a < b"),
+    "lost without TIME 0": Edit(
+        CONSUMERS, "'lost', 0, entry, 'TIME', 0, 'JUSTID'", "'lost', 0, entry, 'JUSTID'"
+    ),
+    "the lost head is not moved on": Edit(
+        TAKE, "  sq.renew_lost(c, level)", "  redis.call('HDEL', c.anchor .. ':heads', 'lost:' .. level)"
+    ),
+    "the lost head is not moved back": Edit(
+        CONSUMERS, "if not first or sq.before(entry, first) then", "if not first then"
+    ),
+    "entry ids compared as text": Edit(
+        "10_arguments.lua", "return x < u or (x == u and y < v)", "return a < b"
+    ),
     "renew revives the gone": Edit(CONSUMERS, "'XX', c.mono + lease", "c.mono + lease"),
-    "renew does not recover": Edit(CONSUMERS, "  sq.recover_one(c)\n  sq.promote_due(c)", "  sq.promote_due(c)"),
+    "renew does not recover": Edit(
+        CONSUMERS, "  sq.recover_one(c)\n  sq.promote_due(c)", "  sq.promote_due(c)"
+    ),
     # priority
     "strict priority": Edit(READY, "- tonumber(level) * sq.AGE", "- tonumber(level) * 1e9"),
-    "the head is not renewed": Edit(TAKE, "if #entries == n then sq.renew_head(c, level, entries[n][1])", "if false then"),
+    "the head is not renewed": Edit(
+        TAKE, "if #entries == n then sq.renew_head(c, level, entries[n][1])", "if false then"
+    ),
     # waking
     "no ring on enqueue": Edit(ENQUEUE, "if not c.paused then sq.ring(c, 1) end", ""),
     "no ring on resume": Edit(CONTROL, "c.paused = false\n  sq.ring(c, 1)", "c.paused = false"),
     "no ring for work left": Edit(TAKE, "if not c.paused and sq.best_level(c) then", "if false then"),
     "no ring for an earlier due time": Edit(ENQUEUE, "if c.added_due then sq.watch_over(c) end", ""),
-    "a full take leaves due times unwatched": Edit(WAKING, "  if sq.watchman(c) == consumer then sq.unwatch(c) end\n  sq.watch_over(c)", "  if sq.watchman(c) == consumer then sq.unwatch(c) end"),
-    "a watchman keeps his post when full": Edit(WAKING, "  if sq.watchman(c) == consumer then sq.unwatch(c) end\n", ""),
-    "a watchman sleeps past the cap": Edit(WAKING, "math.max(1, math.min(sleep, due - c.now))", "math.max(1, due - c.now)"),
+    "a full take leaves due times unwatched": Edit(
+        WAKING,
+        "  if sq.watchman(c) == consumer then sq.unwatch(c) end\n  sq.watch_over(c)",
+        "  if sq.watchman(c) == consumer then sq.unwatch(c) end",
+    ),
+    "a watchman keeps his post when full": Edit(
+        WAKING, "  if sq.watchman(c) == consumer then sq.unwatch(c) end\n", ""
+    ),
+    "a watchman sleeps past the cap": Edit(
+        WAKING, "math.max(1, math.min(sleep, due - c.now))", "math.max(1, due - c.now)"
+    ),
     "the cap is twice as long": Edit(WAKING, "math.max(sq.CAP,", "math.max(2 * sq.CAP,"),
-    "a dead watchman keeps his post": Edit(WAKING, "  if sq.watchman(c) == consumer then\n    sq.unwatch(c)\n    relied = 1\n  end\n", ""),
-    "a dead one keeps its wake": Edit(CONSUMERS, "if sq.forget_idle(c, id) or moved > 0 then sq.ring(c, 1) end", "sq.forget_idle(c, id)"),
+    "a dead watchman keeps his post": Edit(
+        WAKING, "  if sq.watchman(c) == consumer then\n    sq.unwatch(c)\n    relied = 1\n  end\n", ""
+    ),
+    "a dead one keeps its wake": Edit(
+        CONSUMERS, "if sq.forget_idle(c, id) or moved > 0 then sq.ring(c, 1) end", "sq.forget_idle(c, id)"
+    ),
     "a taker stays in the registry": Edit(TAKE, "  redis.call('ZREM', c.anchor .. ':idle', me.id)\n", ""),
-    "everybody is the watchman": Edit(WAKING, "if due and (by == consumer or sq.unwatched(c, due)) then", "if due then"),
+    "everybody is the watchman": Edit(
+        WAKING, "if due and (by == consumer or sq.unwatched(c, due)) then", "if due then"
+    ),
     # crash counting
     "every death convicts": Edit(CONSUMERS, "if not alone then return sq.suspect(c, level, entry) end", ""),
     "deaths never convict": Edit(CONSUMERS, "if deaths >= sq.DEATHS then", "if false then"),
     "two deaths convict": Edit("prelude.lua", "DEATHS = 3,", "DEATHS = 2,"),
-    "suspects run among others": Edit(CONSUMERS, "if not alone then return sq.suspect(c, level, entry) end", "if not alone then return sq.lose(c, level, entry) end"),
+    "suspects run among others": Edit(
+        CONSUMERS,
+        "if not alone then return sq.suspect(c, level, entry) end",
+        "if not alone then return sq.lose(c, level, entry) end",
+    ),
     "two lost leases convict": Edit("prelude.lua", "LOSSES = 10,", "LOSSES = 2,"),
     "lost leases never convict": Edit("prelude.lua", "LOSSES = 10,", "LOSSES = 1000000,"),
     "marks outlive their delivery": Edit(ENDINGS, "if c.marks > 0 then", "if false then"),
     "suspects are not counted down": Edit(TAKE, "      sq.switch(c, 'suspects', -1)\n", ""),
     # settling
-    "count what was asked": Edit(SETTLE, "sq.count(c, 'completed', live)", "sq.count(c, 'completed', #one.entries)"),
-    "acknowledged and not deleted": Edit(SETTLE, "if live == #entries then redis.call('XDEL', stream, unpack(entries))", "if live == #entries then"),
-    "a record outlives its job": Edit(ENDINGS, "  else\n    redis.call('UNLINK', key)\n  end\n  sq.log", "  end\n  sq.log"),
-    "a retry keeps its entry": Edit(SETTLE, "  settlers[outcome](c, job, one.options)\n  sq.remove(c, level, entry)", "  settlers[outcome](c, job, one.options)"),
-    "a snooze spends an attempt": Edit(SETTLE, "redis.call('HSET', sq.record(c, job), 'reason', o.reason)\n  again(c, job, 'retrying', o.delay)", "redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)\n  again(c, job, 'retrying', o.delay)"),
+    "count what was asked": Edit(
+        SETTLE, "sq.count(c, 'completed', live)", "sq.count(c, 'completed', #one.entries)"
+    ),
+    "acknowledged and not deleted": Edit(
+        SETTLE,
+        "if live == #entries then redis.call('XDEL', stream, unpack(entries))",
+        "if live == #entries then",
+    ),
+    "a record outlives its job": Edit(
+        ENDINGS, "  else\n    redis.call('UNLINK', key)\n  end\n  sq.log", "  end\n  sq.log"
+    ),
+    "a retry keeps its entry": Edit(
+        SETTLE,
+        "  settlers[outcome](c, job, one.options)\n  sq.remove(c, level, entry)",
+        "  settlers[outcome](c, job, one.options)",
+    ),
+    "a snooze spends an attempt": Edit(
+        SETTLE,
+        "redis.call('HSET', sq.record(c, job), 'reason', o.reason)\n  again(c, job, 'retrying', o.delay)",
+        "redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)\n  again(c, job, 'retrying', o.delay)",
+    ),
     "delays are forgotten": Edit(SETTLE, "local due = c.now + delay", "local due = c.now"),
-    "a cancelled job comes back": Edit(SETTLE, "return asked and 'cancelled' or one.outcome", "return one.outcome"),
+    "a cancelled job comes back": Edit(
+        SETTLE, "return asked and 'cancelled' or one.outcome", "return one.outcome"
+    ),
     # waiting for results
-    "an awaited completion is not asked for": Edit(SETTLE, "elseif awaited and awaited[entry] and", "elseif false and"),
-    "nobody is told of dead jobs": Edit(ENDINGS, "sq.tell_waiters(c, job, 'dead',", "local function nobody() end\n  nobody(c, job, 'dead',"),
-    "waiters are told twice": Edit(WAITERS, "  redis.call('HDEL', c.anchor .. ':waiters', job)\n  sq.switch(c, 'waiters', -1)\nend", "end"),
-    "a repeated wait counts twice": Edit(WAITERS, "not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true)", "true"),
+    "an awaited completion is not asked for": Edit(
+        SETTLE, "elseif awaited and awaited[entry] and", "elseif false and"
+    ),
+    "nobody is told of dead jobs": Edit(
+        ENDINGS, "sq.tell_waiters(c, job, 'dead',", "local function nobody() end\n  nobody(c, job, 'dead',"
+    ),
+    "waiters are told twice": Edit(
+        WAITERS,
+        "  redis.call('HDEL', c.anchor .. ':waiters', job)\n  sq.switch(c, 'waiters', -1)\nend",
+        "end",
+    ),
+    "a repeated wait counts twice": Edit(
+        WAITERS, "not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true)", "true"
+    ),
     # unique keys, expiry, control
     "keys are never held": Edit(UNIQUE, "if not held then return nil end", "if true then return nil end"),
     "keys leak": Edit(ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  if r[2]", "  if r[2]"),
-    "a dead job keeps its key": Edit(ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  sq.remember", "  sq.remember"),
+    "a dead job keeps its key": Edit(
+        ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  sq.remember", "  sq.remember"
+    ),
     "a key until start is kept until done": Edit(ROWS, "if r[6] == 'start' then", "if false then"),
-    "anybody frees a key": Edit(UNIQUE, "if held == job .. ' ' .. at or (at == 'done' and held == job .. ' start') then", "if held then"),
+    "anybody frees a key": Edit(
+        UNIQUE,
+        "if held == job .. ' ' .. at or (at == 'done' and held == job .. ' start') then",
+        "if held then",
+    ),
     "tags leak": Edit(ENDINGS, "  if r[2] then forget_tags(c, job, r[2]) end\n  sq.count", "  sq.count"),
     "expired jobs run": Edit(ROWS, "if r[5] and not r[3] and tonumber(r[5]) < c.now then", "if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
     "a pause is not obeyed": Edit(TAKE, "if me.clean and not c.paused then", "if me.clean then"),
-    "no command for a running job": Edit(CONTROL, "  sq.command(c, at.owner, 'cancel ' .. at.level .. ' ' .. at.entry)\n", ""),
+    "no command for a running job": Edit(
+        CONTROL, "  sq.command(c, at.owner, 'cancel ' .. at.level .. ' ' .. at.entry)\n", ""
+    ),
     "commands outlive their consumer": Edit(CONSUMERS, "  sq.drop_commands(c, id)\n", ""),
-    "renew is silent about commands": Edit(CONSUMERS, "sq.has_commands(c, args[i]) and 'command' or 'ok'", "'ok'"),
-    "a cancelled lost job stays first": Edit(CONTROL, "if at.owner == 'lost' then sq.renew_lost(c, at.level) else", "if at.owner ~= 'lost' then"),
+    "renew is silent about commands": Edit(
+        CONSUMERS, "sq.has_commands(c, args[i]) and 'command' or 'ok'", "'ok'"
+    ),
+    "a cancelled lost job stays first": Edit(
+        CONTROL, "if at.owner == 'lost' then sq.renew_lost(c, at.level) else", "if at.owner ~= 'lost' then"
+    ),
     "a retried dead job stays dead": Edit(DEAD, "  redis.call('ZREM', c.anchor .. ':dead', job)\n", ""),
-    "attempts go on after a retry": Edit(DEAD, "'reason', 'died', 'attempt', 'parked'", "'reason', 'died', 'parked'"),
+    "attempts go on after a retry": Edit(
+        DEAD, "'reason', 'died', 'attempt', 'parked'", "'reason', 'died', 'parked'"
+    ),
     "a retry takes a key that is held": Edit(DEAD, "if holder and holder ~= job then", "if false then"),
-    "purge leaves the head": Edit(PURGE, "    sq.renew_head(c, level, rows[#rows][1])\n", ""),
+    "purge leaves the head": Edit(PURGE, "if #rows > 0 then sq.renew_head(c, level, rows[#rows][1]) end", ""),
     "purge forgets the counters": Edit(PURGE, "    sq.count(c, 'pending:' .. level, -1)\n", ""),
-    "promotion forgets the counter": Edit(READY, "sq.count(c, 'delayed', -1)\n    local level", "local level"),
+    "promotion forgets the counter": Edit(
+        READY, "sq.count(c, 'delayed', -1)\n    local level", "local level"
+    ),
 }
 
 

@@ -93,7 +93,9 @@ class Shard:
         owners = {row[0].decode(): row[1].decode() for row in pending}
         facts = dict(zip(groups[0][::2], groups[0][1::2], strict=True))
         delivered = order(facts[b"last-delivered-id"].decode())
-        self.members[level] = [dict(zip(row[::2], row[1::2], strict=True))[b"name"].decode() for row in members]
+        self.members[level] = [
+            dict(zip(row[::2], row[1::2], strict=True))[b"name"].decode() for row in members
+        ]
         for raw, fields in entries:
             entry_id, task, value = raw.decode(), fields[0].decode(), fields[1].decode()
             job = value if task == RECORD else f"{level}-{entry_id}"

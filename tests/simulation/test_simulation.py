@@ -4,6 +4,7 @@ The long form is ``PYTHONPATH=tests python -m simulation`` (see the package).
 """
 
 import pytest
+
 from servers import KINDS
 from simulation.campaign import run_seeds
 from simulation.library import source

@@ -53,7 +53,8 @@ class Witness:
                 self.reconcile(self.look())
             return []
         return [
-            ("XPENDING", f"{self.anchor}:ready:{level}", GROUP, entry, entry, 1) for level, entry in deliveries
+            ("XPENDING", f"{self.anchor}:ready:{level}", GROUP, entry, entry, 1)
+            for level, entry in deliveries
         ]
 
     def saw(self, operation: str, args: Sequence[Any], value: Any, answers: Answers) -> None:
@@ -114,7 +115,9 @@ class Witness:
                 self._judge_holder(job_id, dict(_pairs(new.options))["unique"])
             else:
                 self._accept(job_id, (name, index), new)
-        self._judge_keys([self.ledger.jobs[job_id] for job_id in value.ids if job_id not in value.existing.values()])
+        self._judge_keys(
+            [self.ledger.jobs[job_id] for job_id in value.ids if job_id not in value.existing.values()]
+        )
 
     def _accept(self, job_id: str, asked_by: Any, new: NewJob) -> None:
         options = {key: str(option) for key, option in _pairs(new.options)}

@@ -172,9 +172,7 @@ class Process:
         self._sent(consumer, sent, taken.wanted)
         return taken
 
-    def _sent(
-        self, consumer: Consumer, sent: dict[Delivery, Settlement], wanted: list[Delivery]
-    ) -> None:
+    def _sent(self, consumer: Consumer, sent: dict[Delivery, Settlement], wanted: list[Delivery]) -> None:
         for delivery in sent:
             consumer.settled.pop(delivery, None)
         for delivery in wanted:
@@ -290,7 +288,10 @@ class Process:
             )
 
     def _finish(self, consumer: Consumer, delivery: Delivery, run: Run) -> None:
-        if self.host.holds(self, self._finish, consumer, delivery, run) or consumer.runs.get(delivery) is not run:
+        if (
+            self.host.holds(self, self._finish, consumer, delivery, run)
+            or consumer.runs.get(delivery) is not run
+        ):
             return
         del consumer.runs[delivery]
         consumer.settled[delivery] = self._outcome(delivery, run)

@@ -58,7 +58,9 @@ class World:
         self.network.on_wake = self._wake
         self.hosts = [Host(self) for _ in range(scenario.workers)]
         self.clients = Clients(self)
-        self.channels = [Channel(self, f"p{p}", number) for p in range(PRODUCERS) for number in range(CHANNELS)]
+        self.channels = [
+            Channel(self, f"p{p}", number) for p in range(PRODUCERS) for number in range(CHANNELS)
+        ]
         self.operators, self.disasters = Operators(self), Disasters(self)
         self.clock.after(200, self._check)
 
@@ -145,9 +147,17 @@ class World:
         if self.network.under_way:
             raise Violation("the simulation left calls under way")
         left = [entry.delivery for entry in shard.waiting + shard.given + shard.tombs]
-        left += [name for name, value in {**shard.hashes, **shard.zsets}.items() if value and name not in LEFT_AT_THE_END]
+        left += [
+            name
+            for name, value in {**shard.hashes, **shard.zsets}.items()
+            if value and name not in LEFT_AT_THE_END
+        ]
         left += [f"unique:{key}" for key in shard.unique if shard.ttl[f"unique:{key}"] <= 0]
-        left += [f"job:{job}" for job in shard.records if job not in shard.zsets["dead"] and shard.ttl[f"job:{job}"] <= 0]
+        left += [
+            f"job:{job}"
+            for job in shard.records
+            if job not in shard.zsets["dead"] and shard.ttl[f"job:{job}"] <= 0
+        ]
         living = {consumer.id for host in self.hosts for consumer in host.process.consumers()}
         left += sorted(shard.hashes["consumers"].keys() - living)
         if left:
