@@ -75,6 +75,27 @@ class Shell:
         )
         return _due(code, arguments, Ran(done.returncode, done.stdout, done.stderr))
 
+    @contextlib.contextmanager
+    def started(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+        """A command that runs until it is told to stop; killed when it still runs at the end."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamq.cli", *arguments],
+            cwd=self.folder,
+            env=self.environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(30)
+                process.kill()
+
     def call(self, *arguments: str, code: int = 0, **settings: str) -> Ran:
         """Run a command in this process: the same, but for the start of Python."""
         out, err = io.StringIO(), io.StringIO()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["test"]
 
 _EVERY = 0.1  # seconds between two looks at the counters
-_WAITING = ("pending", "active", "delayed")
+_PATIENCE = 60.0  # seconds without any job that ends, after which something is wrong
 _ENDED = ("completed", "dead")
 _FLAKY, _HOPELESS, _SLOW = 10, 50, 4  # every n-th job is one of these
 
@@ -42,40 +42,47 @@ class TrialFailed(StreamqError):
 def test(session: Session, count: int, workers: int) -> None:
     """Put test jobs in, run them in a worker of their own, and show how they fared.
 
-    They go through the queue streamq-test, and of those that are meant to fail the dead letters are removed.
+    They go through the queue streamq-test, which is emptied before and afterwards.
     """
     from streamq.cli.trial_app import QUEUE, app
 
     app.config = session.config
     queue = app.queue(QUEUE)
-    before = _counts(session, queue)
+    _empty(session, queue)
+    before = _ended(session, queue)
     began = time.monotonic()
     app.enqueue_many([_call(number) for number in range(count)])
-    enqueued = time.monotonic() - began
+    enqueued = time.monotonic()
     with _worker(session, workers) as worker:
-        _watch(session, queue, before, count, worker)
-    ran = time.monotonic() - began - enqueued
-    after = _counts(session, queue)
-    ended = {name: after[name] - before[name] for name in _ENDED}
-    session.follow(queue.purge("dead"))
-    _show(session, count, ended, enqueued, ran)
+        ended = _watch(session, queue, before, count, worker)
+    _empty(session, queue)
+    _show(session, count, ended, enqueued - began, time.monotonic() - enqueued)
+
+
+def _empty(session: Session, queue: Queue) -> None:
+    for what in ("pending", "delayed", "dead"):
+        session.follow(queue.purge(what))
 
 
 def _call(number: int) -> Call[Any]:
     from streamq.cli.trial_app import checksum, flaky, hopeless, pause
 
-    if number % _HOPELESS == _HOPELESS - 1:
+    if _is_hopeless(number):
         return hopeless.call()
     if number % _FLAKY == _FLAKY - 1:
         return flaky.call()
     return pause.call(number % 20) if number % _SLOW == 0 else checksum.call(number)
 
 
+def _is_hopeless(number: int) -> bool:
+    return number % _HOPELESS == _HOPELESS - 1
+
+
 @contextmanager
 def _worker(session: Session, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker in burst mode; its log goes to a file, whose end is shown when it fails."""
+    """A real worker, ended as one ends it: by SIGTERM. The end of its log is shown when it fails."""
     url = session.config.url or f"embedded://{session.config.data_folder}"
-    command = [sys.executable, "-m", "streamq.cli", "work", "streamq.cli.trial_app", "--burst"]
+    command = [sys.executable, "-m", "streamq.cli", "work", "streamq.cli.trial_app"]
     command += ["--workers", str(workers), "--namespace", session.config.namespace, "--url", url]
     with tempfile.TemporaryDirectory(prefix="streamq-test-") as folder:
         log = Path(folder) / "worker.log"
@@ -93,28 +100,33 @@ def _worker(session: Session, workers: int) -> Iterator[subprocess.Popen[bytes]]
 
 def _watch(
     session: Session, queue: Queue, before: dict[str, int], count: int, worker: subprocess.Popen[bytes]
-) -> None:
-    """Show how far it is until the worker has ended, which in burst mode it does when all is done."""
+) -> dict[str, int]:
+    """Show how far it is until all jobs have ended, or nothing moves any more; how many ended in which way."""
     from rich.console import Console
     from rich.progress import Progress
 
     hidden = bool(session.as_json) or not sys.stderr.isatty()
+    done, moved = -1, time.monotonic()
     with Progress(console=Console(stderr=True), disable=hidden, transient=True) as progress:
         bar = progress.add_task("running", total=count)
-        while worker.poll() is None:
-            now = _counts(session, queue)
-            progress.update(bar, completed=sum(now[name] - before[name] for name in _ENDED))
+        while True:
+            ended = {name: number - before[name] for name, number in _ended(session, queue).items()}
+            if sum(ended.values()) != done:
+                done, moved = sum(ended.values()), time.monotonic()
+            progress.update(bar, completed=done)
+            if done >= count or worker.poll() is not None or time.monotonic() - moved > _PATIENCE:
+                return ended
             time.sleep(_EVERY)
 
 
-def _counts(session: Session, queue: Queue) -> dict[str, int]:
+def _ended(session: Session, queue: Queue) -> dict[str, int]:
     stats = session.run(queue.stats())
-    return {name: int(stats[name]) for name in (*_ENDED, *_WAITING)}
+    return {name: int(stats[name]) for name in _ENDED}
 
 
 def _show(session: Session, count: int, ended: dict[str, int], enqueued: float, ran: float) -> None:
-    expected = {"dead": sum(number % _HOPELESS == _HOPELESS - 1 for number in range(count))}
-    expected["completed"] = count - expected["dead"]
+    hopeless = sum(map(_is_hopeless, range(count)))
+    expected = {"completed": count - hopeless, "dead": hopeless}
     session.show(
         {"jobs": count, **ended, "expected": expected, "enqueue_seconds": enqueued, "run_seconds": ran},
         Fields(

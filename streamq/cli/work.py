@@ -95,4 +95,6 @@ def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, *
     settings = {name: options.pop(name) for name in ("health_port", "log", "workers", "concurrency")}
     given = {name: value for name, value in settings.items() if value is not None}
     app.config = replace(app.config, **given)
+    session.engine.install()  # a server that cannot be used is said once, here, instead of by every process
+    session.engine.close()
     return run(app, queues=dict(queues) or None, timeout=seconds(timeout, "timeout"), **options)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from servers import Server, free_port
-from shells import Shell, shell
+from shells import SHOP, Shell, shell
 from streamq.config import Config
 from streamq.engines.factory import open_engine
 from streamq.protocol import consume
@@ -57,6 +60,36 @@ def test_a_burst_runs_what_is_there_and_ends(shop: Shell) -> None:
     (dead,) = shop.call("dead", "list", "--json").document
     assert (dead["id"], dead["task"], dead["state"]) == (bad, "send_email", "dead")
     assert "nobody is no address" in dead["error"]
+
+
+def test_a_worker_runs_what_comes_until_it_is_told_to_stop(shop: Shell) -> None:
+    with shop.started("work", "shop", "--workers", "1", "--queue", "mail=5", "--log", "json") as worker:
+        said = shop.call(
+            "enqueue", "send_email", "a@b.c", "--app", "shop", "--wait", "30s", "--json"
+        ).document
+        worker.terminate()
+        assert worker.wait(30) == 0
+    assert said["result"] == "welcome to a@b.c"
+
+
+def test_a_worker_starts_anew_when_a_file_changes(shop: Shell) -> None:
+    with shop.started("work", "shop", "--workers", "1", "--reload") as worker:
+        put_in = ("enqueue", "send_email", "a@b.c", "--queue", "mail", "--wait", "30s", "--json")
+        before = shop.call(*put_in).document["result"]
+        (shop.folder / "shop.py").write_text(SHOP.replace("welcome", "good morning"))
+        assert worker.stderr is not None
+        assert any("shop.py has changed" in line for line in worker.stderr)
+        after = shop.call(*put_in).document["result"]
+        worker.terminate()
+        assert worker.wait(30) == 0
+    assert (before, after) == ("welcome to a@b.c", "good morning to a@b.c")
+
+
+def test_the_trial_sends_jobs_through_a_real_worker(shop: Shell) -> None:
+    counted = shop.call("test", "--jobs", "100", "--workers", "1", "--json").document
+    assert (counted["completed"], counted["dead"]) == (98, 2)
+    (left,) = shop.call("queue", "stats", "streamq-test", "--json").document
+    assert (left["pending"], left["active"], left["delayed"], left["dead"]) == (0, 0, 0, 0)
 
 
 def test_a_dead_job_runs_again_with_another_argument(shop: Shell) -> None:
@@ -187,6 +220,19 @@ def test_top_prints_once_what_the_statistics_say(shop: Shell) -> None:
     assert "--once" in shop.call("top", code=2).err
 
 
+def test_the_live_view_draws_on_a_terminal_and_ends_with_ctrl_c(shop: Shell) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail")
+    ours, theirs = pty.openpty()
+    with shop.started("top", stdout=theirs) as view, os.fdopen(ours, "rb", buffering=0) as screen:
+        os.close(theirs)
+        drawn = b""
+        while b"mail" not in drawn:
+            drawn += screen.read(4096)
+        view.send_signal(signal.SIGINT)
+        assert view.wait(30) == 130
+    assert b"jobs/s" in drawn
+
+
 def test_the_doctor_is_content_with_a_good_server(tmp_path: Path, durable: Server) -> None:
     durable.flush()
     shop = shell(tmp_path, durable.url)
@@ -215,7 +261,7 @@ def test_the_doctor_names_a_queue_that_nobody_works_on(shop: Shell, valkey: Serv
 
 
 @pytest.mark.parametrize(
-    "command", [["queue", "list"], ["job", "show", "mail-5-1-0"], ["top", "--once", "--json"]]
+    "command", [["queue", "list"], ["top", "--once", "--json"], ["work", "shop"], ["test"]]
 )
 def test_a_server_that_is_away_is_one_line(shop: Shell, command: list[str]) -> None:
     away = f"redis://127.0.0.1:{free_port()}"
