@@ -16,8 +16,6 @@ from streamq.queue import Queue
 
 __all__ = ["Verdict", "kill_workers", "restart_server"]
 
-PREFETCH = 500  # deliveries that a process may hold besides its slots, at most
-
 
 @dataclass
 class Verdict:
@@ -64,22 +62,22 @@ def kill_workers(server: Server, *, jobs: int, kills: int, every: float = 0.08) 
             _feed(app, verdict, jobs)
             time.sleep(random.random() * 2 * every)
             if verdict.kills < kills:
-                _strike(fleet, verdict)
+                _strike(app, fleet, verdict)
         return _finish(app, server, verdict, began)
 
 
 def restart_server(server: Server, *, jobs: int, restarts: int, every: float = 1.0) -> Verdict:
     """SIGKILL the server and start it on its append-only file, again and again, while jobs go in and run."""
-    with App(server.url) as app, Fleet(server):
+    with App(server.url) as app, Fleet(server) as fleet:
         verdict = Verdict()
         began = time.monotonic()
         while verdict.kills < restarts or len(verdict.accepted) < jobs:
             _feed(app, verdict, jobs)
             time.sleep(random.random() * 2 * every)
             if verdict.kills < restarts:
+                verdict.in_flight += _active(app) + fleet.workers * fleet.concurrency  # taken meanwhile
                 server.restart()
                 verdict.kills += 1
-                verdict.in_flight += 3 * (20 + PREFETCH)
         return _finish(app, server, verdict, began)
 
 
@@ -94,14 +92,18 @@ def _feed(app: App, verdict: Verdict, jobs: int, step: int = 250) -> None:
     verdict.accepted |= set(numbers)
 
 
-def _strike(fleet: Fleet, verdict: Verdict) -> None:
-    verdict.in_flight += fleet.concurrency + PREFETCH
+def _strike(app: App, fleet: Fleet, verdict: Verdict) -> None:
     if verdict.kills % 50 == 49:
-        verdict.in_flight += (fleet.workers - 1) * (fleet.concurrency + PREFETCH)
         fleet.kill_all()
-        verdict.kills += 1
-    elif fleet.kill_a_child():
-        verdict.kills += 1
+    elif not fleet.kill_a_child():
+        return
+    verdict.kills += 1
+    verdict.in_flight += _active(app)
+
+
+def _active(app: App) -> int:
+    """What was given to workers and not settled, right after a kill: at most this can run again."""
+    return int(app.run(Queue("default").stats())["active"])
 
 
 def _unfinished(app: App) -> int:

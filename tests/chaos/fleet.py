@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -55,9 +56,12 @@ class Fleet:
     def kill_a_child(self) -> bool:
         """SIGKILL one worker process; whether there was one."""
         children = self.children
-        if children:
+        if not children:
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
             children[random.randrange(len(children))].kill()
-        return bool(children)
+            return True
+        return False
 
     def kill_all(self) -> None:
         """SIGKILL the supervisor with everything under it, as when a host is lost; then start another."""
@@ -65,7 +69,8 @@ class Fleet:
         children = self.children
         self.process.kill()
         for child in children:
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self.process.wait()
         self.start()
 
