@@ -15,6 +15,7 @@ from streamq.cli.words import counted
 
 __all__ = ["dead"]
 
+_MANY = 100_000
 _queue_option = click.option("--queue", "queue_name", metavar="NAME", help="Only this queue.")
 _task_option = click.option("--task", metavar="NAME", help="Only jobs of this task.")
 _error_option = click.option("--error", metavar="TEXT", help="Only jobs with this in their error.")
@@ -31,7 +32,7 @@ def dead() -> None:
 @_task_option
 @_error_option
 @_reason_option
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, _MANY), default=50, show_default=True)
 @click.pass_obj
 def list_dead(
     session: Session,
@@ -112,6 +113,12 @@ def purge(session: Session, queue_name: str | None, yes: bool) -> None:
 
 
 def _retry_all(session: Session, queue_name: str | None, **wanted: str | None) -> None:
-    filters = {name: value for name, value in wanted.items() if value}
-    retried = sum(session.follow(queue.retry_all(**filters)) for queue in queues_named(session, queue_name))
+    queues = queues_named(session, queue_name)
+    if wanted["error"] and session.config.keys:  # the server cannot read sealed errors
+        rows = dead_of(session, queues, wanted, _MANY)
+        places = [session.place(row["id"]) for row in rows]
+        retried = sum(session.run(queue.retry(local)) for queue, local in places)
+    else:
+        filters = {name: value for name, value in wanted.items() if value}
+        retried = sum(session.follow(queue.retry_all(**filters)) for queue in queues)
     session.show({"retried": retried}, f"{counted(retried, 'job')} put back to run again")

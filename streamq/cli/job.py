@@ -12,6 +12,7 @@ from streamq.cli.discovery import queues_named
 from streamq.cli.records import jobs_of, rows_document, rows_table, show_job
 from streamq.cli.retrying import retry_jobs
 from streamq.cli.session import Session
+from streamq.cli.words import without_seals
 from streamq.queue import Queue
 from streamq.states import State
 
@@ -52,7 +53,7 @@ def show(session: Session, job_id: str, payload: bool) -> None:
 def explain(session: Session, job_id: str) -> None:
     """Say what a job is waiting for, in order."""
     queue, local = session.place(job_id)
-    sentences = [" ".join(sentence.split()) for sentence in session.run(queue.explain(local))]
+    sentences = [without_seals(" ".join(sentence.split())) for sentence in session.run(queue.explain(local))]
     session.show({"id": job_id, "state": sentences[0], "because": sentences[1:]}, *_indented(sentences))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamq.cli.screen import Fields, Table
 from streamq.cli.session import Session
-from streamq.cli.words import ago, duration, moment
+from streamq.cli.words import ago, duration, moment, without_seals
 from streamq.job import JobInfo
 from streamq.protocol import Call
 from streamq.protocol.inspect import Listed
@@ -183,7 +183,7 @@ def _shown(info: JobInfo, document: Mapping[str, Any]) -> dict[str, str]:
 
 def _history_line(line: str) -> str:
     ms, _, said = line.partition(" ")
-    return f"{moment(int(ms))} {said}" if ms.isdigit() else line
+    return f"{moment(int(ms))} {without_seals(said)}" if ms.isdigit() else line
 
 
 def _when(row: Row, now_ms: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
-__all__ = ["ago", "amount", "counted", "duration", "moment", "size"]
+__all__ = ["ago", "amount", "counted", "duration", "moment", "size", "without_seals"]
 
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
@@ -44,3 +45,8 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1_000
     return f"{count:.3g} GB"
+
+
+def without_seals(text: str) -> str:
+    """Sealed words, which nobody can read, as ``(sealed)``."""
+    return re.sub(r"\bsealed:\S+", "(sealed)", text)
