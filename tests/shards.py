@@ -65,7 +65,7 @@ class Shard:
         pipe.execute()
 
     def fill(self) -> None:
-        """Jobs in every state: waiting, delayed, running, asked to stop, lost, suspect, dead, retrying, completed with a result."""
+        """Jobs in every state: waiting, delayed, running, asked to stop, lost, suspect, dead, retrying, kept."""
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)

@@ -26,10 +26,10 @@ def main() -> int:
     )
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--duration", type=int, help="ms of virtual time in which producers produce")
-    parser.add_argument("--plant", help="a planted bug by name, or all; --plant list shows them")
+    parser.add_argument("--plant", nargs="+", help="planted bugs by name, or all; --plant list shows them")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
-    if chosen.plant == "list":
+    if chosen.plant == ["list"]:
         print("\n".join(PLANTS))
         return 0
     seeds = range(chosen.first, chosen.first + chosen.seeds)
@@ -56,7 +56,7 @@ def _run(chosen: argparse.Namespace, seeds: range) -> int:
 
 
 def _plant(chosen: argparse.Namespace, seeds: range) -> int:
-    names = list(PLANTS) if chosen.plant == "all" else [chosen.plant]
+    names = list(PLANTS) if chosen.plant == ["all"] else chosen.plant
     unseen = []
     for name in names:
         begun, caught = time.monotonic(), hunt(chosen.server, name, seeds, chosen.duration or SHORT)

@@ -45,7 +45,10 @@ class Network:
             self._wake(*wake.decode().split(" "))
         if isinstance(reply, hiredis.ReplyError):
             raise self._refusal(call.function, reply)
-        value = call.read(reply)
+        try:
+            value = call.read(reply)
+        except (IndexError, ValueError, TypeError) as error:
+            raise Violation(f"{call.function} answered what cannot be read: {reply}") from error
         self.witness.saw(operation.__name__, args, value, answers)
         return value
 
