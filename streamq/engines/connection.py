@@ -16,6 +16,7 @@ import hiredis
 
 from streamq.engines.address import Address, tls_context
 from streamq.engines.failures import lost, refusal, unreachable
+from streamq.errors import ConnectionLost
 from streamq.library import Command
 from streamq.protocol import Argument
 
@@ -118,27 +119,27 @@ class Connection:
 
     def _greet(self, address: Address) -> None:
         for command in address.greeting():
-            reply = self.ask(*command)
+            try:
+                reply = self.ask(*command)
+            except ConnectionLost as error:
+                raise unreachable(error, address) from error
             if isinstance(reply, hiredis.ReplyError):
                 self.close()
                 raise refusal(str(reply), address)
 
 
 def _open(address: Address, timeout: float) -> socket.socket:
+    context = tls_context(address.tls) if address.tls else None
     place = (address.host, address.port)
     plain = socket.socket(socket.AF_UNIX) if address.path else socket.create_connection(place, timeout)
     try:
-        return _prepared(plain, address, timeout)
+        if address.path:
+            plain.settimeout(timeout)
+            plain.connect(address.path)
+            return plain
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return context.wrap_socket(plain, server_hostname=address.host) if context else plain
     except BaseException:
         plain.close()
         raise
-
-
-def _prepared(plain: socket.socket, address: Address, timeout: float) -> socket.socket:
-    if address.path:
-        plain.settimeout(timeout)
-        plain.connect(address.path)
-        return plain
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return tls_context(address.tls).wrap_socket(plain, server_hostname=address.host) if address.tls else plain

@@ -85,22 +85,28 @@ def refusal(message: str, where: object) -> StreamqError:
 
 def unreachable(error: OSError, where: object) -> Unreachable:
     """The error of a connection that could not be made; nothing was sent."""
-    return Unreachable(f"cannot reach {where} ({_reason(error)}).\n{_START}")
+    made = Unreachable(f"cannot reach {where} ({_reason(error)}).\n{_START}")
+    made.__cause__ = error
+    return made
 
 
 def lost(error: BaseException | None, where: object) -> ConnectionLost:
     """The error of a connection that broke or fell silent; what was under way may or may not have been executed."""
-    reason = _reason(error) if isinstance(error, OSError) else str(error or "closed by the server")
-    return ConnectionLost(
+    reason = _reason(error) if error else "closed by the server"
+    made = ConnectionLost(
         f"the connection to {where} broke ({reason}); what was under way may have been executed"
     )
+    made.__cause__ = error
+    return made
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionLost):  # while logging in
+        return _reason(error.__cause__) if error.__cause__ else "closed by the server"
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, socket.gaierror):
         return "unknown host"
-    if error.errno is not None:
+    if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno).lower()
     return str(error)

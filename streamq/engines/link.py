@@ -19,7 +19,7 @@ from streamq.engines.base import OnLost, OnMessage
 from streamq.engines.connection import pack
 from streamq.engines.failures import ELSEWHERE, NotLoaded, lost, refusal, unreachable
 from streamq.engines.patience import LOADS
-from streamq.errors import StreamqError
+from streamq.errors import ConnectionLost, StreamqError
 from streamq.library import Command, Dialect, library
 from streamq.protocol import Argument, Call
 
@@ -47,7 +47,9 @@ async def open_link(
                 await link.command(*command)
     except OSError as error:
         link.close()
-        raise error if isinstance(error, StreamqError) else unreachable(error, address) from error
+        if isinstance(error, StreamqError) and not isinstance(error, ConnectionLost):
+            raise
+        raise unreachable(error, address) from error
     except BaseException:
         link.close()
         raise
