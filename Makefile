@@ -1,5 +1,5 @@
 # Each target is a script that also runs without make.
-.PHONY: demo test check
+.PHONY: demo test check bench
 
 demo:
 	@scripts/demo
@@ -9,3 +9,6 @@ test:
 
 check:
 	@scripts/check
+
+bench:
+	@scripts/bench $(PARTS)

@@ -29,10 +29,11 @@ QUEUE = "default"
 
 @dataclass(frozen=True)
 class Run:
-    """One run: the server, and by how much the sizes are cut."""
+    """One run: the server, by how much the sizes are cut, and which peers take part (none named: all)."""
 
     server: Server
     scale: float
+    peers: tuple[str, ...] = ()
 
     def size(self, full: int) -> int:
         """The number of jobs of a measurement."""
