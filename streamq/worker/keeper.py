@@ -15,40 +15,45 @@ import structlog
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.protocol.consume import renew
-from streamq.worker.page import Page
+from streamq.worker.page import Page, Section
 
 __all__ = ["Keeper", "KeeperThread"]
 
+Kept = tuple[Sequence[str], Page]  # the anchors of a page's sections, in their order; and the page
+
 
 class Keeper:
-    """Renews what the pages say. ``anchors`` in the order of a page's sections."""
+    """Renews what the pages say, at each of ``anchors``."""
 
     def __init__(self, engine: Engine, lease: float, anchors: Sequence[str]) -> None:
         self._engine, self._lease_ms, self._anchors = engine, round(lease * 1000), anchors
 
-    def renew(self, pages: Iterable[Page]) -> dict[str, int]:
+    def renew(self, pages: Iterable[Kept]) -> dict[str, int]:
         """Renew all leases once; how many suspects wait at each anchor. Raises StreamqError when the server is away.
 
         What counts for a lease is when it was asked for.
         """
-        pages = list(pages)
-        suspects: dict[str, int] = {}
-        for index, anchor in enumerate(self._anchors):
-            ids = [entitled.id for page in pages for entitled in page.sections[index].entitled()]
-            asked = time.monotonic()
-            renewed = self._engine.run(renew(anchor, 0, self._lease_ms, ids))
-            alive = {id for id, status in zip(ids, renewed.status, strict=True) if status != "gone"}
-            for page in pages:
-                for id in alive:
-                    page.sections[index].mark_renewed(id, asked)
-            suspects[anchor] = renewed.suspects
-        return suspects
+        sections: dict[str, list[Section]] = {anchor: [] for anchor in self._anchors}
+        for anchors, page in pages:
+            for anchor, section in zip(anchors, page.sections, strict=True):
+                sections[anchor].append(section)
+        return {anchor: self._renew(anchor, of_anchor) for anchor, of_anchor in sections.items()}
+
+    def _renew(self, anchor: str, sections: Sequence[Section]) -> int:
+        ids = [entitled.id for section in sections for entitled in section.entitled()]
+        asked = time.monotonic()
+        renewed = self._engine.run(renew(anchor, 0, self._lease_ms, ids))
+        alive = {consumer for consumer, status in zip(ids, renewed.status, strict=True) if status != "gone"}
+        for section in sections:
+            for consumer in alive:
+                section.mark_renewed(consumer, asked)
+        return renewed.suspects
 
 
 class KeeperThread:
     """Renews one page from a thread, three times in a lease."""
 
-    def __init__(self, keeper: Keeper, lease: float, page: Page) -> None:
+    def __init__(self, keeper: Keeper, lease: float, page: Kept) -> None:
         self._keeper, self._every, self._page = keeper, lease / 3, page
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamq-leases", daemon=True)

@@ -199,7 +199,7 @@ class Supervisor:
     def _renew(self, now: float) -> None:
         self._due["renew"] = now + self._config.lease / 3
         try:
-            self._suspects = self._keeper.renew(child.page for child in self._children)
+            self._suspects = self._keeper.renew((child.anchors, child.page) for child in self._children)
             self._children.bury()
         except StreamqError as error:
             self._due["renew"] = now + min(1.0, self._config.lease / 10)

@@ -135,7 +135,8 @@ class Worker:
             return
         engine = open_engine(self._config)
         stack.callback(engine.close)
-        keeper = KeeperThread(Keeper(engine, self._config.lease, self._anchors()), self._config.lease, self._page)
+        anchors, lease = self._anchors(), self._config.lease
+        keeper = KeeperThread(Keeper(engine, lease, anchors), lease, (anchors, self._page))
         keeper.start()
         stack.callback(keeper.stop)
 
