@@ -17,7 +17,7 @@ from streamq.protocol import Argument
 from streamq.protocol.consume import plain, settle
 from streamq.wire import Payloads
 from streamq.worker.plan import Plan
-from streamq.worker.statistics import bucket_of
+from streamq.worker.statistics import SMALL, bucket_of
 from streamq.worker.verdict import Fault, Verdict, fault_of
 
 __all__ = ["Batch", "Completion", "Ending", "Outbox"]
@@ -147,14 +147,17 @@ class Outbox:
         kept: list[Completion] = []
         tasks: dict[Plan, int] = {}
         last_ms, put_in = b"", 0.0
+        last_plan, runs, waits = None, list[int](), list[int]()
         for item in items:
             entry, plan, started, ended, _ = item
             ms = entry[: entry.find(b"-")]
             if ms != last_ms:
                 last_ms, put_in = ms, int(ms) / 1000 - mono_offset
-            tally = plan.tally
-            tally.run.counts[bucket_of(int((ended - started) * 1e6))] += 1
-            tally.wait.counts[bucket_of(int((started - put_in) * 1e6))] += 1
+            if plan is not last_plan:
+                last_plan, runs, waits = plan, plan.tally.run.counts, plan.tally.wait.counts
+            ran, waited = int((ended - started) * 1e6), int((started - put_in) * 1e6)
+            runs[SMALL[ran] if 0 <= ran < 4096 else bucket_of(ran)] += 1
+            waits[SMALL[waited] if 0 <= waited < 4096 else bucket_of(waited)] += 1
             tasks[plan] = tasks.get(plan, 0) + 1
             if plan.ttl_ms is None:
                 entries.append(entry)

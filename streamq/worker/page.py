@@ -175,7 +175,8 @@ class Cell:
 
     def start(self, delivery: bytes) -> None:
         """A delivery has begun here."""
-        self._memory[self._start : self._end] = delivery[:_TEXT].ljust(_TEXT)
+        if len(delivery) < _TEXT:
+            self._memory[self._start : self._end] = delivery.ljust(_TEXT)
 
     def until(self, deadline: float) -> float:
         """It must have ended by then. Returns the deadline."""

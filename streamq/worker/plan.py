@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from streamq.handlers import Middleware
@@ -37,18 +38,20 @@ class Place(Enum):
 class Plan:
     """How the jobs of one task are run. ``call(seat, args, kwargs)`` is awaited, but for plain jobs of threads.
 
+    ``open`` reads the call in a payload; it raises BadPayload, KeyMissing and PayloadTooLarge.
+
     ``is_fast``: awaiting ``call`` is all there is to do. ``in_bulk``: threads take the jobs by themselves and tell of
     many at a time; nothing has to happen on the loop.
     """
 
     __slots__ = (
         "_around",
-        "_open",
         "call",
         "in_bulk",
         "is_fast",
         "limit",
         "name",
+        "open",
         "options",
         "place",
         "queue",
@@ -68,12 +71,8 @@ class Plan:
         self.limit = FOREVER if options.timeout is None else options.timeout
         self.ttl_ms = ttl_of(options)
         self.tally = Tally(task.name)
-        self._open = payloads.unpack
+        self.open: Callable[[bytes], Unpacked] = partial(payloads.unpack, queue, task.name)
         self.call: Call = _unprepared
-
-    def open(self, body: bytes) -> Unpacked:
-        """The call in a payload. Raises BadPayload, KeyMissing, PayloadTooLarge."""
-        return self._open(self.queue, self.name, body)
 
     def prepare(
         self,

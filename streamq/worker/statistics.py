@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-__all__ = ["BUCKETS", "Histogram", "Tally", "bucket_of", "middle_of", "quantile"]
+__all__ = ["BUCKETS", "SMALL", "Histogram", "Tally", "bucket_of", "middle_of", "quantile"]
 
 BUCKETS = 512
 
@@ -33,6 +33,9 @@ def quantile(counts: Iterable[tuple[int, int]], q: float) -> float:
         if left <= 0:
             return middle_of(bucket)
     return 0.0
+
+
+SMALL = [bucket_of(us) for us in range(4096)]  # the buckets of short durations, looked up on the hot path
 
 
 class Histogram:
