@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from servers import KINDS, Server, binary
+from servers import KINDS, Server, clean_server
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +34,3 @@ def valkey(running: dict[str, Server]) -> Server:
 def anchor() -> str:
     """The key prefix of the shard that tests use."""
     return "sq:{mail}"
-
-
-def clean_server(kind: str, running: dict[str, Server]) -> Server:
-    """The one server of that kind, empty; started when it is asked for first. A missing one is an error in CI."""
-    if binary(kind) is None:
-        sentence = f"{kind}-server is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    if kind not in running:
-        running[kind] = Server(kind, extra=("--enable-debug-command", "yes")).start()
-    running[kind].flush()
-    return running[kind]

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -187,3 +188,16 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def clean_server(kind: str, running: dict[str, Server]) -> Server:
+    """The one server of that kind, empty; started when it is asked for first. A missing one is an error in CI."""
+    if binary(kind) is None:
+        sentence = f"{kind}-server is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    if kind not in running:
+        running[kind] = Server(kind, extra=("--enable-debug-command", "yes")).start()
+    running[kind].flush()
+    return running[kind]

@@ -7,6 +7,7 @@ than redis-py's asyncio client at batches of 500).
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Generator
 from typing import Any, TypeVar, cast
@@ -219,13 +220,23 @@ class RedisLink(asyncio.Protocol):
             return result
 
     def _look(self) -> None:
-        """Give up a connection whose oldest call was the oldest at the last look too: the other side is gone or hangs."""
+        """Give up a connection whose oldest call was the oldest at the last look too: the other side is gone or hangs.
+
+        Unless its answer is there and this process was too busy to read it.
+        """
         oldest = self._waiting[0] if self._waiting else None
-        if oldest is not None and oldest is self._oldest:
+        if oldest is not None and oldest is self._oldest and not self._readable():
             self._give_up(TimeoutError())
             return
         self._oldest = oldest
         self._watch = self._loop.call_later(self._reply_timeout, self._look)
+
+    def _readable(self) -> bool:
+        if self._transport is None:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _give_up(self, error: Exception) -> None:
         self._error = self._error or lost(error, self.address)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import clean_server
 from drivers import Awaited, Blocking, Driver
-from servers import Server
+from servers import Server, clean_server
 from streamq.config import Config
 from streamq.engines import embedded
 from streamq.queue import Queue

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from servers import Server
+from servers import Server, clean_server
 from streamq.config import Config
 from streamq.engines.base import Link
 from streamq.engines.factory import open_async_engine
@@ -60,8 +60,6 @@ def with_link(config: Config, body: Callable[[Linked], Awaitable[None]]) -> None
 def config(request: pytest.FixtureRequest) -> Config:
     if request.param == "memory":
         return Config(url=f"memory://{request.node.name}")
-    from conftest import clean_server
-
     return Config(url=clean_server(request.param, request.getfixturevalue("running")).url)
 
 
@@ -150,6 +148,24 @@ def test_an_idle_link_is_not_given_up(valkey: Server) -> None:
         assert state.lost == []
 
     with_link(Config(url=valkey.url, reply_timeout=0.02), body)
+
+
+def test_a_process_that_was_busy_does_not_take_its_own_silence_for_the_servers(valkey: Server) -> None:
+    async def body(state: Linked) -> None:
+        loop, busy = asyncio.get_running_loop(), asyncio.Event()
+
+        def block() -> None:
+            answer = state.link.command("PING")
+            answer.add_done_callback(lambda _: busy.set())
+            state.link._oldest = state.link._waiting[0]  # as if a look had been while the call was under way
+            assert valkey.raw.ping() and valkey.raw.ping()  # two later answers: the first one is on its way
+            state.link._look()
+
+        loop.call_soon(block)
+        await busy.wait()
+        assert state.lost == []
+
+    with_link(Config(url=valkey.url), body)
 
 
 def test_calls_that_find_the_library_gone_load_it_once_and_are_repeated(valkey: Server) -> None:
