@@ -36,17 +36,17 @@ class RedisEngine:
     def __init__(self, config: Config, place: Place) -> None:
         self.config, self._place = config, place
         self._library = library()
+        self._dialect: Dialect | None = None
+        self._installs = 0
+        self._aof: bool | None = None
         self._start()
 
     def _start(self) -> None:
-        """As if nothing had ever been opened: at first, and in a child after a fork."""
+        """Without connections: at first, and in a child after a fork, which must not share its parent's."""
         self._pid = os.getpid()
         self._lock = Lock()
         self._idle: list[Connection] = []
         self._receiving: set[Connection] = set()
-        self._dialect: Dialect | None = None
-        self._installs = 0
-        self._aof: bool | None = None
 
     def run(self, call: Call[R]) -> R:
         """Carry one call and read its answer."""
@@ -112,9 +112,7 @@ class RedisEngine:
                 connected = self._dialect is not None
                 patience = patience or Patience(self.config.reconnect_for, connected, self._place.moves)
                 time.sleep(patience.pause(error, call.repeatable))
-                proof = (
-                    None  # a repeated call may have nothing to write, and then its connection proves nothing
-                )
+                proof = None  # a repeated call may have nothing to write; its connection would prove nothing
 
     def _attempt(self, call: Call[Any], proof: Command | None) -> tuple[Any, Any]:
         """Send a call once, and its proof behind it; the reply of each."""
