@@ -4,7 +4,7 @@
 
     flaky succeeded at attempt 3
     early succeeded at attempt 1
-    dead: Dead: the card is stolen, after 1 attempt
+    dead: the card is stolen
     the second chance: charged good
 """
 
@@ -51,6 +51,6 @@ if __name__ == "__main__":
     try:
         job.result(timeout=20)
     except JobFailed as failure:  # type, text and traceback as data; nothing is imported by name
-        print(f"dead: {failure.type_name}: {failure.text}, after {job.info().attempts} attempt")
+        print("dead:", failure.text)
 
     print("the second chance:", job.retry(charge.call("good")).result(timeout=20))

@@ -3,7 +3,7 @@
 ``streamq work injection``, then ``python injection.py``, which prints::
 
     Ada wrote the first program
-    db is not the caller's to give: remember: unexpected argument 'db'
+    remember() got an unexpected keyword argument 'db'. 'db' is filled in by the worker. It takes (name). Nothing was sent.
 """
 
 import sqlite3
@@ -44,4 +44,4 @@ if __name__ == "__main__":
     try:
         remember.enqueue("Ada", db=sqlite3.connect(":memory:"))
     except WrongCall as error:
-        print("db is not the caller's to give:", error)
+        print(error)

@@ -5,7 +5,7 @@
     not before 0.5 s: True
     one job for one address: True
     a thousand in one call: 1000
-    refused before it was sent: send: no argument 'adress'; did you mean 'address'?
+    send() got an unexpected keyword argument 'too'. Did you mean 'to'? It takes (to, text='welcome'). Nothing was sent.
 """
 
 import time
@@ -16,7 +16,7 @@ app = App()
 
 
 @app.task(queue="mail", result_ttl="10m", tags=["mail"])
-def send(address: str, text: str = "welcome") -> float:
+def send(to: str, text: str = "welcome") -> float:
     return time.time()
 
 
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     later = send.using(delay=0.5, priority="high").enqueue("a@b.c")
     print("not before 0.5 s:", later.result(timeout=10) - start >= 0.5)
 
-    once = send.using(delay="1h", unique=Unique(by="address"))
+    once = send.using(delay="1h", unique=Unique(by="to"))
     print("one job for one address:", once.enqueue("x@b.c") == once.enqueue("x@b.c", "hello again"))
     once.enqueue("x@b.c").cancel()
 
@@ -33,6 +33,6 @@ if __name__ == "__main__":
     print("a thousand in one call:", len(many))
 
     try:
-        send.enqueue(adress="a@b.c")  # type: ignore[call-arg]
+        send.enqueue(too="a@b.c")  # type: ignore[call-arg]
     except WrongCall as error:
-        print("refused before it was sent:", error)
+        print(error)

@@ -3,8 +3,8 @@
 ``streamq work results``, then ``python results.py``, which prints::
 
     Page(number=3, words=30)
-    so far: 3 of 3
-    cancelled: asked to stop
+    endless says: started
+    endless is cancelled
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def read_book(ctx: Context, pages: int) -> Page:
     for number in range(1, pages + 1):
         page = Page(number, page.words + 10)
         ctx.progress(number / pages, f"{number} of {pages}")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
     return page
 
 
@@ -43,16 +43,16 @@ async def endless(ctx: Context) -> None:
 async def main() -> None:
     job = await read_book.aenqueue(3)
     print(await job.aresult(timeout=10))
-    print("so far:", (await job.aprogress()).note)
 
     stuck = await endless.aenqueue()
-    while (await stuck.aprogress()).note != "started":
+    while not (progress := await stuck.aprogress()).note:  # what a running job said last
         await asyncio.sleep(0.05)
+    print("endless says:", progress.note)
     await stuck.acancel()  # a running job is told within 100 ms
     try:
         await stuck.aresult(timeout=10)
     except Cancelled:
-        print("cancelled: asked to stop")
+        print("endless is cancelled")
     await app.aclose()
 
 

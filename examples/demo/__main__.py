@@ -62,9 +62,10 @@ def show(console: Console, folder: Path, url: str) -> bool:
         console.print(
             f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n", soft_wrap=True
         )
-        watch(console, lambda: check_alive(process, folder), seconds=PATIENCE)
+        end = watch(console, lambda: check_alive(process, folder), seconds=PATIENCE)
         sheet = contact_sheet.enqueue(sheet_of(files), str(files.made))
         console.print(f"\none more, whose result is awaited: {sheet.result(timeout=20)}\n")
+    console.print(f"{end.ended} jobs ended within {end.seconds:.1f} s, {end.rate:.0f} a second")
     return show_report(console, files, work, graceful=process.returncode == 0)
 
 
@@ -83,7 +84,17 @@ def own_server(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def workers(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``streamq work jobs``, stopped at the end as one stops it: by SIGTERM."""
-    command = [sys.executable, "-m", "streamq.cli", "work", "jobs", "--workers", str(WORKERS)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamq.cli",
+        "work",
+        "jobs",
+        "--workers",
+        str(WORKERS),
+        "--concurrency",
+        "10",
+    ]
     with (folder / "workers.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=Path(__file__).parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -34,14 +34,17 @@ def show_report(console: Console, files: Files, work: Work, graceful: bool) -> b
         (graceful, "the workers finished and left when they were told to"),
     ]
     for right, sentence in verdicts:
-        console.print(f"[green]yes[/]  {sentence}" if right else f"[bold red]NO[/]   {sentence}")
+        console.print(
+            f"[green]yes[/]  {sentence}" if right else f"[bold red]NO[/]   {sentence}", soft_wrap=True
+        )
     return all(right for right, _ in verdicts)
 
 
 def _times() -> Table:
     """How often each task ended how, and its waiting and running times, from the statistics that workers keep."""
+    title = "in ms; the last second of a process that was killed is not counted"
     table = Table(
-        "task", "completed", "failed runs", "wait p50", "p95", "run p50", "p95", box=None, padding=(0, 2)
+        "task", "completed", "failed runs", "wait p50", "p95", "run p50", "p95", box=None, caption=title
     )
     for column in table.columns[1:]:
         column.justify = "right"
@@ -61,7 +64,7 @@ def _figures(name: str) -> Figures:
 
 
 def _shown(ms: float | None) -> str:
-    return "-" if ms is None else f"{ms:,.1f} ms"
+    return "-" if ms is None else f"{ms:,.1f}"
 
 
 def _dead_letter(job: Listed) -> str:

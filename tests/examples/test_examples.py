@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from servers import Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
