@@ -55,7 +55,7 @@ local function say_workers(c, say)
     say('the queue is paused' .. (note and note ~= '' and ': ' .. note or ''))
   end
   local n = redis.call('ZCARD', c.anchor .. ':alive')
-  if n == 0 then say('no worker is registered') else say(n .. ' workers, ' .. redis.call('ZCARD', c.anchor .. ':idle') .. ' idle') end
+  if n == 0 then say('no worker is registered') else say(n .. (n == 1 and ' worker, ' or ' workers, ') .. redis.call('ZCARD', c.anchor .. ':idle') .. ' idle') end
 end
 
 -- now, job -> {sentence …}

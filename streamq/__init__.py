@@ -1,29 +1,36 @@
-"""streamq: a fast job queue on Redis Streams that does not lose jobs."""
+"""streamq: a fast job queue on Redis Streams that does not lose jobs.
+
+A public name is imported when it is first used, so that ``streamq --help`` does not wait for the whole.
+"""
 
 from __future__ import annotations
 
-from streamq.app import App
-from streamq.config import Config
-from streamq.context import Context
-from streamq.errors import (
-    Cancelled,
-    JobFailed,
-    JobNotFound,
-    ResultGone,
-    ResultTimeout,
-    StreamqError,
-    UniqueConflict,
-    WrongCall,
-)
-from streamq.events import Event
-from streamq.handlers import CallNext
-from streamq.job import Job, JobInfo, Progress
-from streamq.options import Backoff, Unique
-from streamq.outcomes import Dead, Outcome, Retry, Snooze
-from streamq.resources import Resource, resource
-from streamq.sending import Outgoing
-from streamq.states import State
-from streamq.task import Call, Task
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamq.app import App
+    from streamq.config import Config
+    from streamq.context import Context
+    from streamq.errors import (
+        Cancelled,
+        JobFailed,
+        JobNotFound,
+        ResultGone,
+        ResultTimeout,
+        StreamqError,
+        UniqueConflict,
+        WrongCall,
+    )
+    from streamq.events import Event
+    from streamq.handlers import CallNext
+    from streamq.job import Job, JobInfo, Progress
+    from streamq.options import Backoff, Unique
+    from streamq.outcomes import Dead, Outcome, Retry, Snooze
+    from streamq.resources import Resource, resource
+    from streamq.sending import Outgoing
+    from streamq.states import State
+    from streamq.task import Call, Task
 
 __all__ = [
     "App",
@@ -55,3 +62,46 @@ __all__ = [
     "WrongCall",
     "resource",
 ]
+
+_HOMES = {
+    "App": "app",
+    "Backoff": "options",
+    "Call": "task",
+    "CallNext": "handlers",
+    "Cancelled": "errors",
+    "Config": "config",
+    "Context": "context",
+    "Dead": "outcomes",
+    "Event": "events",
+    "Job": "job",
+    "JobFailed": "errors",
+    "JobInfo": "job",
+    "JobNotFound": "errors",
+    "Outcome": "outcomes",
+    "Outgoing": "sending",
+    "Progress": "job",
+    "Resource": "resources",
+    "ResultGone": "errors",
+    "ResultTimeout": "errors",
+    "Retry": "outcomes",
+    "Snooze": "outcomes",
+    "State": "states",
+    "StreamqError": "errors",
+    "Task": "task",
+    "Unique": "options",
+    "UniqueConflict": "errors",
+    "WrongCall": "errors",
+    "resource": "resources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'streamq' has no attribute {name!r}")
+    value = getattr(import_module(f"streamq.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from streamq.errors import StreamqError
 from streamq.protocol import Argument
 from streamq.protocol.consume import plain, settle
+from streamq.protocol.keys import JobId
 from streamq.wire import Payloads
 from streamq.worker.plan import Plan
 from streamq.worker.statistics import SMALL, bucket_of
@@ -51,6 +52,11 @@ class Ending:
     result: Any = None
     ttl_ms: int | None = None
     tells_result: bool = False
+
+    @property
+    def local_id(self) -> str:
+        """The job's id inside its shard: what its result and its error are sealed for."""
+        return JobId.parse(self.job).local
 
 
 @dataclass(slots=True)
@@ -185,7 +191,7 @@ class Outbox:
         if ending.tells_result:
             assert ending.plan is not None
             try:
-                pairs += ("result", self._payloads.pack_result(self._queue, ending.plan.name, ending.result, ending.job))
+                pairs += ("result", self._payloads.pack_result(self._queue, ending.plan.name, ending.result, ending.local_id))
             except StreamqError as error:
                 ending.tells_result = False
                 ending.verdict = Verdict("dead", reason="its result cannot be sent", fault=fault_of(error))
@@ -207,10 +213,10 @@ class Outbox:
 
     def _fault(self, fault: Fault, ending: Ending) -> list[Argument]:
         task = ending.plan.name if ending.plan else "?"
-        error = self._payloads.pack_error(self._queue, task, fault.type_name, fault.text, ending.job)
+        error = self._payloads.pack_error(self._queue, task, fault.type_name, fault.text, ending.local_id)
         if not fault.traceback:
             return ["error", error]
-        trace = self._payloads.pack_traceback(self._queue, task, fault.traceback, ending.job)
+        trace = self._payloads.pack_traceback(self._queue, task, fault.traceback, ending.local_id)
         return ["error", error, "traceback", trace]
 
 

@@ -121,9 +121,6 @@ def test_dead_jobs_are_filtered_and_retried_by_task_and_error(shop: Shell) -> No
     assert [row["task"] for row in shop.call("dead", "list", "--json").document] == ["clean"]
 
 
-@pytest.mark.xfail(
-    reason="the worker seals results and errors under the full id of a job, Job and the CLI open them under the local one"
-)
 def test_sealed_jobs_are_read_by_those_who_have_the_key(shop: Shell) -> None:
     keys = {"STREAMQ_KEYS": f"k1:{base64.b64encode(bytes(32)).decode()}"}
     good = shop.call("enqueue", "send_email", "a@b.c", "--app", "shop", **keys).word
