@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from files import make_files
@@ -50,22 +51,19 @@ def main() -> int:
 
 def show(console: Console, folder: Path, url: str) -> bool:
     """Everything between the start and the end of the server; whether all went as it should."""
-    console.print(f"server   {url}", soft_wrap=True)
+    tell = partial(console.print, soft_wrap=True)
+    tell(f"server   {url}")
     files = make_files(folder)
-    console.print(
-        f"files    {len(files.pictures)} pictures and {len(files.texts)} texts in {folder}", soft_wrap=True
-    )
+    tell(f"files    {len(files.pictures)} pictures and {len(files.texts)} texts in {folder}")
     start = time.monotonic()
     work = put_in(files)
-    console.print(f"jobs     {work.count} put in within {time.monotonic() - start:.2f} s", soft_wrap=True)
+    tell(f"jobs     {work.count} put in within {time.monotonic() - start:.2f} s")
     with workers(folder) as process:
-        console.print(
-            f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n", soft_wrap=True
-        )
+        tell(f"workers  {WORKERS} processes, their log is {folder / 'workers.log'}\n")
         end = watch(console, lambda: check_alive(process, folder), seconds=PATIENCE)
         sheet = contact_sheet.enqueue(sheet_of(files), str(files.made))
-        console.print(f"\none more, whose result is awaited: {sheet.result(timeout=20)}\n")
-    console.print(f"{end.ended} jobs ended within {end.seconds:.1f} s, {end.rate:.0f} a second")
+        tell(f"\none more, whose result is awaited: {sheet.result(timeout=20)}\n")
+    tell(f"{end.ended} jobs ended within {end.seconds:.1f} s, {end.rate:.0f} a second\n")
     return show_report(console, files, work, graceful=process.returncode == 0)
 
 

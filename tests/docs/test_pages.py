@@ -55,6 +55,10 @@ def test_the_programs_of_the_pages_are_right_for_the_type_checker(tmp_path: Path
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_the_program_of_the_readme_is_the_first_example() -> None:
+    assert blocks(CHECKOUT / "README.md", "python") == [(CHECKOUT / "examples" / "hello.py").read_text()]
+
+
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_of_the_pages_exist_with_their_options(command: str) -> None:
     words = shlex.split(command)

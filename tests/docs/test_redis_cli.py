@@ -13,8 +13,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from servers import Server
 
+from servers import Server
 from streamq.library import library
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis-cli.md"
