@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from types import ModuleType
 
 import psutil
 import pytest
 from crew import Crew, until
-from servers import Server
+from servers import Server, free_port
 
 from streamq.app import App
 from streamq.errors import JobFailed
@@ -107,8 +109,8 @@ def test_term_finishes_what_runs_and_leaves_nothing_behind(
         assert crew.wait() == 0
         assert len(crew.lines("begin")) == len(crew.lines("end"))
         left = stats(yard.app)
-        assert left["active"] == left["workers"] == left["dead"] == left["delayed"] == 0
-        assert left["completed"] + left["pending"] == len(jobs)
+        assert (left["workers"], left["dead"], left["delayed"]) == (0, 0, 0)
+        assert left["completed"] + left["active"] + left["pending"] == len(jobs)
         assert left["completed"] >= 1
 
 
@@ -123,7 +125,7 @@ def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
         crew.signal(signal.SIGTERM)
         assert crew.wait() == 0
     left = stats(yard.app)
-    assert (left["active"], left["delayed"], left["dead"]) == (0, 0, 0) or left["active"] == 1
+    assert (left["active"], left["delayed"], left["dead"], left["workers"]) == (1, 0, 0, 0)
     with Crew(valkey, tmp_path) as crew:
         until(lambda: len(crew.lines("begin", "long")) == 2)
 
@@ -194,7 +196,7 @@ def test_a_process_is_replaced_after_its_share_of_jobs(valkey: Server, tmp_path:
     with Crew(valkey, tmp_path, max_jobs=10) as crew:
         jobs = [yard.add.enqueue(i, 0) for i in range(40)]
         assert [job.result(timeout=20) for job in jobs] == list(range(40))
-        assert crew.logged("worker.worn")
+        until(lambda: crew.logged("worker.worn"))
         assert not crew.logged("worker.lost")
 
 
@@ -204,3 +206,44 @@ def test_burst_ends_when_there_is_nothing_to_do(valkey: Server, tmp_path: Path, 
     with Crew(valkey, tmp_path, workers=2, burst=True) as crew:
         assert crew.wait() == 0
         assert (stats(yard.app)["completed"], stats(yard.app)["workers"]) == (100, 0)
+
+
+def test_a_crew_that_was_stopped_past_its_lease_settles_too_late(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    (tmp_path / "first").mkdir()
+    with Crew(valkey, tmp_path / "first", lease=1) as first, Crew(valkey, tmp_path, lease=1) as second:
+        second.signal(signal.SIGUSR1)
+        until(lambda: stats(yard.app)["idle"] == 1)
+        job = yard.nap.enqueue("slow", 1.5)
+        until(first.begun("slow"))
+        family = [psutil.Process(first.process.pid), *first.children()]
+        for process in family:
+            process.suspend()
+        second.signal(signal.SIGUSR2)
+        until(second.begun("slow"), seconds=10)
+        for process in reversed(family):
+            process.resume()
+        assert job.result(timeout=10) == "slow"
+        until(lambda: first.logged("job.fenced") or first.logged("job.settle_refused"))
+        assert (stats(yard.app)["completed"], stats(yard.app)["active"]) == (1, 0)
+
+
+def test_health_is_told_over_http(valkey: Server, tmp_path: Path) -> None:
+    port = free_port()
+    with Crew(valkey, tmp_path, env={"STREAMQ_HEALTH_PORT": str(port)}) as crew:
+
+        def ask(path: str) -> int:
+            connection = HTTPConnection("127.0.0.1", port, timeout=5)
+            with closing(connection):
+                connection.request("GET", path)
+                return connection.getresponse().status
+
+        until(lambda: ask("/ready") == 200)
+        assert ask("/live") == 200
+        assert ask("/other") == 404
+        for child in crew.children():
+            child.suspend()
+            child.kill()
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
