@@ -33,7 +33,9 @@ class Durability(StrEnum):
     """What an accepted job survives, each level more than the one before it."""
 
     MEMORY = "memory"  # the end of a producer or worker
-    AOF = "aof"  # also the end of the server: written to its append-only file, synced within a second
+    AOF = (
+        "aof"  # also the end of the server, but for the last two seconds before a kill when its disk is slow
+    )
     REPLICATED = "replicated"  # also the loss of the server's machine: a replica has it
     FSYNCED = "fsynced"  # also a power cut: it is on the disk
 

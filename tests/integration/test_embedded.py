@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drivers import Awaited, Blocking
-from streamq.config import Config
+from streamq.config import Config, Durability
 from streamq.engines import embedded, programs
 from streamq.engines.factory import open_engine
 from streamq.errors import ConfigError, NotSupported, ServerUnavailable
@@ -23,7 +23,7 @@ MAIL = Queue("mail")
 JOIN = """
 import sys
 from pathlib import Path
-from streamq.config import Config
+from streamq.config import Config, Durability
 from streamq.engines.factory import open_engine
 engine = open_engine(Config(project=Path(sys.argv[1])))
 print(int(engine.command("INFO", "server").split(b"process_id:")[1].split()[0]))
@@ -49,7 +49,9 @@ def test_processes_that_start_together_share_one_server(config: Config) -> None:
 @pytest.mark.parametrize("shell", [Blocking, Awaited])
 def test_a_killed_server_comes_back_with_its_jobs(config: Config, shell: type[Blocking | Awaited]) -> None:
     driver = shell(config)
-    driver.run(MAIL.push([NewJob("send", b"")]))
+    assert (
+        driver.run_durably(MAIL.push([NewJob("send", b"")]), Durability.FSYNCED).reached is Durability.FSYNCED
+    )
     pid = embedded.status(config).pid
     os.kill(pid, signal.SIGKILL)
     assert driver.run(MAIL.stats())["pending"] == "1"

@@ -144,7 +144,7 @@ def test_what_the_server_does_not_know_is_a_protocol_error(driver: Driver) -> No
 
 
 def test_a_repeatable_call_survives_a_restart_and_adds_one_job(shell: type[Blocking | Awaited]) -> None:
-    with Server("valkey", aof=True) as own:
+    with Server("valkey", aof=True, extra=("--appendfsync", "always")) as own:
         driver = shell(Config(url=own.url))
         first = driver.run(named(1))
         own.kill()
