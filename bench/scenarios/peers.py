@@ -1,0 +1,51 @@
+"""Other queues with the same job on the same server, in the same run: a round of each, then the next round.
+
+``python -m bench --peers arq,streamq`` runs some. A peer that cannot be had, or fails, is reported with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from bench.ground import Run, middle
+from bench.peers.crew import PeerFailed
+from bench.peers.description import Peer, peers
+from bench.peers.environments import NotInstalled, environment, versions
+from bench.peers.postgres import NoPostgres, Postgres
+from bench.peers.stand import Stand
+
+ROUNDS = 3
+
+
+def measure(run: Run) -> dict[str, object]:
+    """Figures named ``<peer>.<figure>``, and of each peer ``about`` (versions and settings) or ``not_available``."""
+    figures: dict[str, object] = {}
+    values: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        stands = [stand for peer in peers(run.peers) if (stand := _ready(stack, run, peer, figures))]
+        for number in range(ROUNDS):
+            for stand in [*stands]:
+                print(f"round {number + 1} of {ROUNDS}: {stand.peer.name}", flush=True)
+                try:
+                    for figure, value in stand.round().items():
+                        values.setdefault(f"{stand.peer.name}.{figure}", []).append(value)
+                except PeerFailed as reason:
+                    figures[f"{stand.peer.name}.not_available"] = str(reason)
+                    stands.remove(stand)
+    return figures | {figure: middle(each) for figure, each in values.items()}
+
+
+def _ready(
+    stack: contextlib.ExitStack, run: Run, peer: Peer, figures: dict[str, object]
+) -> Stand | None:
+    """A peer with its environment and its server; None, and a figure that says why, when they are not to be had."""
+    try:
+        environment(peer)
+        postgres = stack.enter_context(Postgres()) if peer.server == "postgres" else None
+        found = versions(peer) | ({"PostgreSQL": postgres.version()} if postgres else {})
+    except (NotInstalled, NoPostgres) as reason:
+        figures[f"{peer.name}.not_available"] = str(reason)
+        return None
+    listed = ", ".join(f"{name} {number}" for name, number in found.items())
+    figures[f"{peer.name}.about"] = f"{listed}; {peer.about}"
+    return Stand(peer, run, postgres)
