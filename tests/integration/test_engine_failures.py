@@ -156,6 +156,17 @@ def test_a_repeatable_call_survives_a_restart_and_adds_one_job(shell: type[Block
         driver.close()
 
 
+def test_what_could_not_be_sent_is_sent_again_whatever_it_is() -> None:
+    with Server("valkey", aof=True, extra=("--appendfsync", "always")) as own:
+        driver = Blocking(Config(url=own.url))  # an event loop hears of a loss before its next call
+        consumer = driver.run(MAIL.register()).consumer
+        own.restart()
+        assert driver.run(MAIL.pop(consumer, 1)).groups == []
+        own.restart()
+        assert driver.command("ECHO", "again") == b"again"
+        driver.close()
+
+
 def test_a_call_that_must_not_be_repeated_says_that_its_outcome_is_unknown(
     shell: type[Blocking | Awaited],
 ) -> None:
