@@ -38,7 +38,8 @@ class Crew:
     def producer(self, what: str, jobs: int) -> Iterator[subprocess.Popen[str]]:
         """Its program that puts jobs in; it answers in JSON on its last line."""
         file = str(self.peer.file)
-        start = ("python", "-m", f"bench.peers.{self.peer.name}") if self.peer.is_python else ("node", file)
+        python = ("python", "-m", "bench.peers.driver", self.peer.name)
+        start = python if self.peer.is_python else ("node", file)
         with self._started((*start, what, str(jobs)), subprocess.PIPE) as process:
             yield process
 

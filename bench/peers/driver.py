@@ -1,16 +1,18 @@
 """The producer's side of a peer written in Python, run in the peer's environment:
 
-    python -m bench.peers.NAME single N     one by one; prints rate and percentiles
-    python -m bench.peers.NAME fill N       in bulk where it has a way, else one by one; prints the rate
-    python -m bench.peers.NAME stamp N      one job for each line of the standard input, carrying the time
+    python -m bench.peers.driver NAME single N     one by one; prints rate and percentiles
+    python -m bench.peers.driver NAME fill N       in bulk where it has a way, else one by one; prints the rate
+    python -m bench.peers.driver NAME stamp N      one job for each line of the standard input, carrying the time
+    python -m bench.peers.driver NAME work         the file's own ``work()``, for a peer without a command that suits
 
-It uses the standard library only. What a peer's file gives are plain or async functions.
+It uses the standard library only. A peer's file has a ``producer``, whose functions are plain or async.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -19,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PAYLOAD", "PORT", "SOCKET", "Producer", "plain", "run", "together"]
+__all__ = ["PORT", "SOCKET", "Producer", "loop_factory", "plain", "together"]
 
 PAYLOAD = "x" * 100
 SOCKET = os.environ.get("BENCH_SOCKET", "")
@@ -48,13 +50,6 @@ def together(one: Callable[[str], Awaitable[Any]]) -> Sends:
     return many
 
 
-def run(producer: Callable[[], contextlib.AbstractAsyncContextManager[Producer]]) -> None:
-    """What the command line says, on uvloop where it is installed."""
-    what, jobs = sys.argv[1], int(sys.argv[2])
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        print(json.dumps(runner.run(_run(producer, what, jobs))), flush=True)
-
-
 def plain(one: Sends, stamp: Sends, many: Sends | None = None, batch: int = 1000) -> Callable[[], Any]:
     """A producer that needs no opening and closing."""
 
@@ -65,7 +60,18 @@ def plain(one: Sends, stamp: Sends, many: Sends | None = None, batch: int = 1000
     return producer
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def main() -> None:
+    """What the command line says, on uvloop where it is installed."""
+    peer = importlib.import_module(f"bench.peers.{sys.argv[1]}")
+    if sys.argv[2] == "work":
+        peer.work()
+        return
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        print(json.dumps(runner.run(_run(peer.producer, sys.argv[2], int(sys.argv[3])))), flush=True)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -126,3 +132,7 @@ async def _stamp(made: Producer, jobs: int) -> dict[str, float]:
 async def _done(sent: Any) -> None:
     if hasattr(sent, "__await__"):
         await sent
+
+
+if __name__ == "__main__":
+    main()

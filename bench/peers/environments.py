@@ -51,16 +51,34 @@ def command(peer: Peer, words: tuple[str, ...]) -> list[str]:
 def variables(peer: Peer, extra: dict[str, str]) -> dict[str, str]:
     """The environment variables that its processes get: those of here, with its programs first."""
     path = f"{_programs(peer)}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "BENCH_ENVIRONMENT": str(_folder(peer)), **extra}
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "BENCH_ENVIRONMENT": str(_folder(peer)),
+        **extra,
+    }
 
 
 def versions(peer: Peer) -> dict[str, str]:
     """The installed versions of what it needs, by name."""
     if peer.is_python:
-        words = [str(_programs(peer) / "python"), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
+        words = [
+            str(_programs(peer) / "python"),
+            "-m",
+            "pip",
+            "list",
+            "--format",
+            "json",
+            "--disable-pip-version-check",
+        ]
         installed = {row["name"].lower(): row["version"] for row in json.loads(_run(peer, words))}
         names = [_bare(name) for name in peer.dependencies] or ["streamq", "hiredis", "msgspec", "uvloop"]
-        return {name: installed.get(name.lower(), "?") for name in dict.fromkeys([*names, "redis"]) if name.lower() in installed}
+        return {
+            name: installed.get(name.lower(), "?")
+            for name in dict.fromkeys([*names, "redis"])
+            if name.lower() in installed
+        }
     words = ["npm", "ls", "--json", "--depth=0", "--prefix", str(_folder(peer))]
     listed = json.loads(_run(peer, words)).get("dependencies", {})
     return {name: row["version"] for name, row in listed.items()}
@@ -82,7 +100,18 @@ def _programs(peer: Peer) -> Path:
 
 def _make_venv(folder: Path, peer: Peer) -> None:
     venv.create(folder, with_pip=True)
-    _run(peer, [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.dependencies])
+    _run(
+        peer,
+        [
+            str(folder / "bin/python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *peer.dependencies,
+        ],
+    )
 
 
 def _make_npm(folder: Path, peer: Peer) -> None:
@@ -100,5 +129,7 @@ def _run(peer: Peer, words: list[str]) -> str:
         last = (error.stderr.strip() or error.stdout.strip() or "no word").splitlines()[-1]
         raise NotInstalled(f"{peer.name}: {' '.join(words[:4])} … failed: {last}") from error
     except subprocess.TimeoutExpired as error:
-        raise NotInstalled(f"{peer.name}: {' '.join(words[:4])} … took longer than {error.timeout:.0f} s") from error
+        raise NotInstalled(
+            f"{peer.name}: {' '.join(words[:4])} … took longer than {error.timeout:.0f} s"
+        ) from error
     return done.stdout

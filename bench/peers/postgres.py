@@ -34,7 +34,9 @@ class Postgres:
                 shutil.chown(self.folder, self._user)
             except LookupError as error:
                 raise NoPostgres("root cannot run PostgreSQL, and there is no user named postgres") from error
-        self._run("initdb", "--auth=trust", "--username", USER, "--no-sync", "--pgdata", str(self.folder / "data"))
+        self._run(
+            "initdb", "--auth=trust", "--username", USER, "--no-sync", "--pgdata", str(self.folder / "data")
+        )
         options = [word for setting in SETTINGS for word in ("-c", setting)]
         words = [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, *options]
         with (self.folder / "log").open("ab") as log:
@@ -56,7 +58,9 @@ class Postgres:
 
     def flush(self) -> None:
         """An empty database."""
-        self._sql("postgres", f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE}")
+        self._sql(
+            "postgres", f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE}"
+        )
 
     def size(self) -> int:
         """Bytes of the measured database."""
@@ -73,7 +77,12 @@ class Postgres:
     def _run(self, program: str, *words: str) -> str:
         done = subprocess.run(
             [self._programs / program, *words],
-            user=self._user, cwd=self.folder, capture_output=True, text=True, check=False, timeout=60,
+            user=self._user,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         if done.returncode:
             raise NoPostgres(f"{program} failed: {done.stderr.strip()}")
@@ -81,20 +90,25 @@ class Postgres:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.version()
-                return
-            except NoPostgres:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise NoPostgres(f"it did not start: {(self.folder / 'log').read_text().strip()}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            self.version()
+        except NoPostgres:
+            return False
+        return True
 
 
 def _programs() -> Path:
     """The folder of initdb and postgres: that of the PATH, or Debian's newest."""
     found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders = (
+        [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
     for folder in folders:
         if (folder / "initdb").exists():
             return folder

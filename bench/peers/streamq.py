@@ -12,7 +12,7 @@
 # ///
 """streamq itself, by its public surface and its command."""
 
-from bench.peers.driver import SOCKET, plain, run
+from bench.peers.driver import SOCKET, plain
 from bench.peers.tally import begun, late
 from streamq import App
 
@@ -35,5 +35,4 @@ def _many(texts: list[str]) -> None:
     app.enqueue_many([noop.call(text) for text in texts])
 
 
-if __name__ == "__main__":
-    run(plain(noop.enqueue, stamp.enqueue, _many))
+producer = plain(noop.enqueue, stamp.enqueue, _many)

@@ -17,6 +17,10 @@ from bench.peers.stand import Stand
 ROUNDS = 3
 
 
+class WrongServer(Exception):
+    """The run's server is not one that a peer works with; the sentence says which it needs."""
+
+
 def measure(run: Run) -> dict[str, object]:
     """Figures named ``<peer>.<figure>``, and of each peer ``about`` (versions and settings) or ``not_available``."""
     figures: dict[str, object] = {}
@@ -35,17 +39,32 @@ def measure(run: Run) -> dict[str, object]:
     return figures | {figure: middle(each) for figure, each in values.items()}
 
 
-def _ready(
-    stack: contextlib.ExitStack, run: Run, peer: Peer, figures: dict[str, object]
-) -> Stand | None:
+def _ready(stack: contextlib.ExitStack, run: Run, peer: Peer, figures: dict[str, object]) -> Stand | None:
     """A peer with its environment and its server; None, and a figure that says why, when they are not to be had."""
     try:
+        _check_server(run, peer)
         environment(peer)
         postgres = stack.enter_context(Postgres()) if peer.server == "postgres" else None
         found = versions(peer) | ({"PostgreSQL": postgres.version()} if postgres else {})
-    except (NotInstalled, NoPostgres) as reason:
+    except (NotInstalled, NoPostgres, WrongServer) as reason:
         figures[f"{peer.name}.not_available"] = str(reason)
         return None
     listed = ", ".join(f"{name} {number}" for name, number in found.items())
     figures[f"{peer.name}.about"] = f"{listed}; {peer.about}"
     return Stand(peer, run, postgres)
+
+
+def _check_server(run: Run, peer: Peer) -> None:
+    """A peer that wants ``redis <version>`` gets no other server. Raises WrongServer."""
+    kind, _, least = peer.server.partition(" ")
+    if not least:
+        return
+    info = run.server.raw.info("server")
+    name = str(info.get("server_name", "redis"))
+    number = str(info.get("valkey_version", info["redis_version"]))
+    if name != kind or _ordered(number) < _ordered(least):
+        raise WrongServer(f"it needs {peer.server} or newer, and the server of this run is {name} {number}")
+
+
+def _ordered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
