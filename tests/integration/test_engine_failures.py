@@ -184,7 +184,7 @@ def test_a_call_that_must_not_be_repeated_says_that_its_outcome_is_unknown(
 
 def test_a_server_that_falls_silent_does_not_hang_the_caller(shell: type[Blocking | Awaited]) -> None:
     with Server("valkey") as own:
-        driver = shell(Config(url=own.url, reply_timeout=0.2, reconnect_for=0.1))
+        driver = shell(Config(url=own.url, reply_timeout=0.5, reconnect_for=0.1))
         driver.run(MAIL.stats())
         own.signal(signal.SIGSTOP)
         with pytest.raises(ServerUnavailable, match="timed out"):
