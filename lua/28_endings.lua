@@ -10,12 +10,13 @@ function sq.log(c, line)
   if c.now % 16 == 0 then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
 end
 
--- How a job ended of which nothing else is left, if the log still says so: its status and when.
+-- How a job ended of which nothing else is left, if the log still says so: its status, when, and its task (? when the
+-- batch had several).
 function sq.logged(c, job)
   for _, line in ipairs(redis.call('LRANGE', c.anchor .. ':done', 0, sq.DONE_LINES - 1)) do
     if string.find(line .. ' ', ' ' .. job .. ' ', 1, true) then
-      local ended, status = string.match(line, '^(%d+) (%a+)')
-      return status, ended
+      local ended, status, first, second = string.match(line, '^(%d+) (%a+) (%S+) (%S+)')
+      return status, ended, first == job and second or string.match(first, '^([^,]+)%*%d+$') or '?'
     end
   end
 end

@@ -187,7 +187,6 @@ local function abandon(anchor, args)
   for i = 4, #args do
     local level, entry = string.match(args[i], '^(%d)-(.+)$')
     if level and sq.owner(c, level, entry) == id then
-      sq.revoke(c, sq.consumer(c, id))
       accuse(c, level, entry, mode == 'alone')
       moved = moved + 1
     end

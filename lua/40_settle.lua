@@ -95,7 +95,7 @@ function settlers.done(c, job, o)
 end
 
 function settlers.cancelled(c, job, o)
-  sq.finish_job(c, job, o.task, 'cancelled', o.reason)
+  sq.finish_job(c, job, o.task, 'cancelled', o.error ~= '' and o.error or o.reason)
 end
 
 function settlers.dead(c, job, o)
@@ -118,7 +118,7 @@ function settlers.retry(c, job, o)
 end
 
 function settlers.snooze(c, job, o)
-  redis.call('HSET', sq.record(c, job), 'reason', o.reason)
+  redis.call('HSET', sq.record(c, job), 'reason', o.reason, 'error', o.error)
   again(c, job, 'retrying', o.delay)
 end
 

@@ -196,7 +196,7 @@ local function enqueue(anchor, args)
   end
   sq.count(c, 'enqueued', #jobs - #conflicts / 2)
   if c.added_due then sq.watch_over(c) end
-  if not c.paused then sq.ring(c, 1) end
+  if next(c.adding) and not c.paused then sq.ring(c, 1) end
   sq.save(c)
   return {runs, conflicts}
 end

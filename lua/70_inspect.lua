@@ -57,8 +57,9 @@ local function job(anchor, args)
   local c, id = sq.look(anchor, args[1]), sq.job(args[2])
   local at = sq.find(c, id)
   if at.place == 'gone' then
-    local status, ended = sq.logged(c, id)
-    return status and {'id', id, 'state', status, 'ended', ended} or {}
+    local status, ended, task = sq.logged(c, id)
+    if not status then return {} end
+    return {'id', id, 'task', task, 'level', string.sub(id, 1, 1), 'created', (string.match(id, '^%d%-(%d+)')), 'state', status, 'ended', ended}
   end
   local fields = redis.call('HGETALL', sq.record(c, id))
   local out, stored = {'id', id}, nil

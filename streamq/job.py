@@ -111,11 +111,11 @@ class Job(Generic[R_co]):
         return self._value(task, await self._app.replies(where).aending(where.local, _seconds(timeout)))
 
     def status(self) -> State:
-        """Where the job is. Raises JobNotFound when it is unknown, or finished and not kept."""
+        """Where the job is. Raises JobNotFound when it is unknown, or finished so long ago that the log forgot it."""
         return self._app.run(self._info()).state
 
     async def astatus(self) -> State:
-        """Where the job is. Raises JobNotFound when it is unknown, or finished and not kept."""
+        """Where the job is. Raises JobNotFound when it is unknown, or finished so long ago that the log forgot it."""
         return (await self._app.arun(self._info())).state
 
     def info(self) -> JobInfo:
@@ -220,7 +220,8 @@ class Job(Generic[R_co]):
             kind, words = self._read_error(task, error)
             return JobFailed(self.id, kind, words, self._read_traceback(task, traceback))
         if status in FINAL:
-            return Cancelled(f"job {self.id} was {status}{': ' + said if said else ''}; it has no result")
+            _, words = self._read_error(task, said)
+            return Cancelled(f"job {self.id} was {status}{': ' + words if words else ''}; it has no result")
         return ResultGone(
             f"job {self.id} has finished, or never was, and no result was kept; "
             "give its task a result_ttl, or wait before it ends"

@@ -81,7 +81,7 @@ def judge(error: BaseException, attempt: Attempt) -> Verdict:
         case Outcome():
             return _chosen(error, attempt)
         case Cancelled():
-            return Verdict("cancelled", reason=_text(error))
+            return Verdict("cancelled", reason="its handler cancelled it", fault=_said("Cancelled", error))
         case BadPayload() | KeyMissing() | PayloadTooLarge():
             return unreadable(error)
     if attempt.misfit:
@@ -111,10 +111,16 @@ def fault_of(error: BaseException) -> Fault:
 def _chosen(error: Outcome, attempt: Attempt) -> Verdict:
     match error:
         case Snooze():
-            return Verdict("snooze", delay=error.delay, reason=_text(error))
+            return Verdict("snooze", delay=error.delay, reason="snoozed", fault=_said("Snooze", error))
         case Retry():
             return _failed(attempt, error, Fault("Retry", _text(error)))
-    return Verdict("dead", reason=_text(error) or "the handler gave up", fault=Fault("Dead", _text(error)))
+    return Verdict("dead", reason="its handler gave up", fault=Fault("Dead", _text(error)))
+
+
+def _said(type_name: str, error: BaseException) -> Fault | None:
+    """What a handler said with its choice. As an error's text it is sealed where payloads are; a reason never is."""
+    words = _text(error)
+    return Fault(type_name, words) if words else None
 
 
 def _failed(attempt: Attempt, error: BaseException, fault: Fault) -> Verdict:

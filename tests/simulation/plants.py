@@ -61,7 +61,6 @@ PLANTS: dict[str, Edit] = {
         "if me.state == 'unknown' then return 0 end\n  sq.revoke(c, me)",
         "if me.state == 'unknown' then return 0 end",
     ),
-    "an abandoned suspect does not revoke": Edit(CONSUMERS, "sq.revoke(c, sq.consumer(c, id))", ""),
     "a release does not revoke": Edit(SETTLE, "sq.revoke(c, me)\n    sq.lose", "sq.lose"),
     "an unknown consumer counts as clean": Edit(
         CONSUMERS,
@@ -112,7 +111,11 @@ PLANTS: dict[str, Edit] = {
     "entry ids compared as text": Edit(
         "10_arguments.lua", "return x < u or (x == u and y < v)", "return a < b"
     ),
-    "renew revives the gone": Edit(CONSUMERS, "'XX', c.mono + lease", "c.mono + lease"),
+    "renew revives the gone": Edit(
+        CONSUMERS,
+        "if ends and tonumber(ends) > 0 then redis.call('ZADD', c.anchor .. ':alive', 'XX', c.mono + lease, args[i]) end",
+        "redis.call('ZADD', c.anchor .. ':alive', c.mono + lease, args[i])",
+    ),
     "renew does not recover": Edit(
         CONSUMERS, "  sq.recover_one(c)\n  sq.promote_due(c)", "  sq.promote_due(c)"
     ),
@@ -122,7 +125,7 @@ PLANTS: dict[str, Edit] = {
         TAKE, "if #entries == n then sq.renew_head(c, level, entries[n][1])", "if false then"
     ),
     # waking
-    "no ring on enqueue": Edit(ENQUEUE, "if not c.paused then sq.ring(c, 1) end", ""),
+    "no ring on enqueue": Edit(ENQUEUE, "if next(c.adding) and not c.paused then sq.ring(c, 1) end", ""),
     "no ring on resume": Edit(CONTROL, "c.paused = false\n  sq.ring(c, 1)", "c.paused = false"),
     "no ring for work left": Edit(TAKE, "if not c.paused and sq.best_level(c) then", "if false then"),
     "no ring for an earlier due time": Edit(ENQUEUE, "if c.added_due then sq.watch_over(c) end", ""),
@@ -134,20 +137,11 @@ PLANTS: dict[str, Edit] = {
     "a watchman keeps his post when full": Edit(
         WAKING, "  if sq.watchman(c) == consumer then sq.unwatch(c) end\n", ""
     ),
-    "a watchman sleeps past the cap": Edit(
-        WAKING, "math.max(1, math.min(sleep, due - c.now))", "math.max(1, due - c.now)"
-    ),
     "the cap is twice as long": Edit(WAKING, "math.max(sq.CAP,", "math.max(2 * sq.CAP,"),
     "a dead watchman keeps his post": Edit(
         WAKING, "  if sq.watchman(c) == consumer then\n    sq.unwatch(c)\n    relied = 1\n  end\n", ""
     ),
-    "a dead one keeps its wake": Edit(
-        CONSUMERS, "if sq.forget_idle(c, id) or moved > 0 then sq.ring(c, 1) end", "sq.forget_idle(c, id)"
-    ),
     "a taker stays in the registry": Edit(TAKE, "  redis.call('ZREM', c.anchor .. ':idle', me.id)\n", ""),
-    "everybody is the watchman": Edit(
-        WAKING, "if due and (by == consumer or sq.unwatched(c, due)) then", "if due then"
-    ),
     # crash counting
     "every death convicts": Edit(CONSUMERS, "if not alone then return sq.suspect(c, level, entry) end", ""),
     "deaths never convict": Edit(CONSUMERS, "if deaths >= sq.DEATHS then", "if false then"),
@@ -180,7 +174,7 @@ PLANTS: dict[str, Edit] = {
     ),
     "a snooze spends an attempt": Edit(
         SETTLE,
-        "redis.call('HSET', sq.record(c, job), 'reason', o.reason)\n  again(c, job, 'retrying', o.delay)",
+        "redis.call('HSET', sq.record(c, job), 'reason', o.reason, 'error', o.error)\n  again(c, job, 'retrying', o.delay)",
         "redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)\n  again(c, job, 'retrying', o.delay)",
     ),
     "delays are forgotten": Edit(SETTLE, "local due = c.now + delay", "local due = c.now"),
@@ -233,7 +227,6 @@ PLANTS: dict[str, Edit] = {
         DEAD, "'reason', 'died', 'attempt', 'parked'", "'reason', 'died', 'parked'"
     ),
     "a retry takes a key that is held": Edit(DEAD, "if holder and holder ~= job then", "if false then"),
-    "purge leaves the head": Edit(PURGE, "if #rows > 0 then sq.renew_head(c, level, rows[#rows][1]) end", ""),
     "purge forgets the counters": Edit(PURGE, "    sq.count(c, 'pending:' .. level, -1)\n", ""),
     "promotion forgets the counter": Edit(
         READY, "sq.count(c, 'delayed', -1)\n    local level", "local level"

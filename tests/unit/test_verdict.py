@@ -10,7 +10,7 @@ import pytest
 from streamq.errors import BadPayload, Cancelled, KeyMissing
 from streamq.options import TaskOptions
 from streamq.outcomes import Dead, Retry, Snooze
-from streamq.worker.verdict import Attempt, Stop, judge, unknown
+from streamq.worker.verdict import Attempt, Fault, Stop, judge, unknown
 
 
 def attempt(number: int = 1, age: float = 0.0, **options: Any) -> Attempt:
@@ -51,7 +51,7 @@ def test_a_handler_chooses_how_its_run_ends() -> None:
     assert judge(Retry("30s"), attempt(5, attempts=5)).outcome == "dead"
     assert judge(Snooze("5m", reason="busy"), attempt(5, attempts=5)).outcome == "snooze"
     dead = judge(Dead("card is stolen"), attempt())
-    assert (dead.outcome, dead.reason) == ("dead", "card is stolen")
+    assert (dead.outcome, dead.fault) == ("dead", Fault("Dead", "card is stolen"))
     assert judge(Cancelled("not needed"), attempt()).outcome == "cancelled"
 
 
