@@ -1,0 +1,162 @@
+"""A soak of stated length: Locust's producers against a fleet, with an eye on memory and on every single job.
+
+    python -m bench.soak 10m --users 20 --workers 2
+
+It fails (exit code 1) when a call failed, when an accepted job was not run, when the counters do not agree with the
+structures, or when the memory of the server or of a worker grows without end: by more than a bound a minute, fitted over
+the last two thirds of the time, and by more than noise in all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bench.ground import QUEUE, Run, Server, counted, fleet, wait_until
+from bench.places import ROOT
+from streamq.durations import seconds
+from streamq.queue import Queue
+
+__all__ = ["Line", "main", "soak"]
+
+SERVER_MB_A_MINUTE = 1.0
+WORKER_MB_A_MINUTE = 0.3
+NOISE_MB = 6.0
+MB = 1024**2
+
+
+@dataclass(slots=True)
+class Line:
+    """The memory of one process over time, in MB, and by how much it may grow a minute."""
+
+    name: str
+    read: Callable[[], int]
+    bound: float
+    samples: list[tuple[float, float]] = field(default_factory=list)
+
+    def sample(self, now: float) -> None:
+        """One look, unless the process is gone."""
+        try:
+            self.samples.append((now, self.read() / MB))
+        except psutil.NoSuchProcess:
+            return
+
+    @property
+    def slope(self) -> float:
+        """MB a minute over the last two thirds of the samples, by least squares."""
+        kept = self.samples[len(self.samples) // 3 :]
+        if len(kept) < 2:
+            return 0.0
+        middle = sum(at for at, _ in kept) / len(kept)
+        mean = sum(size for _, size in kept) / len(kept)
+        spread = sum((at - middle) ** 2 for at, _ in kept)
+        return sum((at - middle) * (size - mean) for at, size in kept) / spread * 60 if spread else 0.0
+
+    @property
+    def grows(self) -> bool:
+        """Above the bound, and more than noise in all."""
+        kept = self.samples[len(self.samples) // 3 :]
+        minutes = (kept[-1][0] - kept[0][0]) / 60 if kept else 0.0
+        return self.slope > self.bound and self.slope * minutes > NOISE_MB
+
+    def __str__(self) -> str:
+        sizes = [size for _, size in self.samples] or [0.0]
+        return f"{self.name}: {sizes[0]:.1f} to {sizes[-1]:.1f} MB, {self.slope:+.3f} MB a minute (at most {self.bound})"
+
+
+def main() -> None:
+    """``python -m bench.soak LENGTH [--users N] [--workers N] [--server valkey|redis]``."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("length", help="how long producers run, as in 90s, 10m, 2h")
+    parser.add_argument("--users", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
+    chosen = parser.parse_args()
+    with Server(chosen.server, aof=True) as server:
+        wrong = soak(Run(server, 1.0), seconds(chosen.length, "length"), chosen.users, chosen.workers)
+    for sentence in wrong:
+        print(f"WRONG: {sentence}")
+    print("the soak failed" if wrong else "the soak passed")
+    sys.exit(bool(wrong))
+
+
+def soak(run: Run, length: float, users: int, workers: int) -> list[str]:
+    """Sentences about what was wrong; none when all was well."""
+    with run.app() as app, fleet(run, workers=workers) as supervisor:
+        wait_until(lambda: counted(app, "idle") >= workers, seconds=30)
+        lines = _lines(run.server.pid, supervisor.pid)
+        with _locust(run, length, users) as producers:
+            while producers.poll() is None:
+                now = time.monotonic()
+                for line in lines:
+                    line.sample(now)
+                time.sleep(min(10.0, length / 60))
+            accepted, wrong = _accepted(producers)
+        wrong += _unfinished(lambda name: counted(app, name))
+        ran, balance = counted(app, "completed"), app.run(Queue(QUEUE).conservation())
+    for line in lines:
+        print(line)
+    print(f"{accepted:,} jobs were accepted, {ran:,} completed; conservation: {balance.difference}")
+    if ran < accepted:
+        wrong.append(f"{accepted - ran} accepted jobs were not completed")
+    if balance.difference:
+        wrong.append(f"the counters are off by {balance.difference}: {balance.parts}")
+    return wrong + [f"memory grows: {line}" for line in lines if line.grows]
+
+
+def _lines(server: int, supervisor: int) -> list[Line]:
+    watched = [
+        Line("server (RSS)", lambda: psutil.Process(server).memory_info().rss, SERVER_MB_A_MINUTE),
+        Line("supervisor (USS)", lambda: psutil.Process(supervisor).memory_full_info().uss, WORKER_MB_A_MINUTE),
+    ]
+    for child in psutil.Process(supervisor).children():
+        watched.append(
+            Line(f"worker {child.pid} (USS)", lambda child=child: child.memory_full_info().uss, WORKER_MB_A_MINUTE)
+        )
+    return watched
+
+
+def _locust(run: Run, length: float, users: int) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parent / "locustfile.py"), "--headless", "--json", "--only-summary"]
+    options = ["--users", str(users), "--spawn-rate", str(users), "--run-time", f"{max(1, round(length))}s"]
+    return subprocess.Popen(
+        [*words, *options, "--stop-timeout", "60", "--loglevel", "ERROR"],
+        env={**os.environ, "STREAMQ_URL": run.server.url},
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )
+
+
+def _accepted(producers: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """How many jobs the server accepted, and what producers complained of."""
+    assert producers.stdout is not None
+    rows = json.loads(producers.stdout.read())
+    for row in rows:
+        rate = row["num_requests"] / max(0.001, row["last_request_timestamp"] - row["start_time"])
+        print(f"{row['name']:20} {row['num_requests']:>9,} calls, {rate:>7,.0f}/s, {row['num_failures']} failed")
+    failed = [f"{row['num_failures']} calls of '{row['name']}' failed" for row in rows if row["num_failures"]]
+    if producers.returncode and not failed:
+        failed.append(f"locust ended with {producers.returncode}")
+    return sum(row["total_content_length"] for row in rows), failed
+
+
+def _unfinished(count: Callable[[str], int]) -> list[str]:
+    """Wait until nothing is left to do."""
+    places = ("pending", "delayed", "active")
+    try:
+        wait_until(lambda: not any(count(place) for place in places), seconds=60)
+    except TimeoutError:
+        return [f"after a minute there are still {count(place)} {place}" for place in places if count(place)]
+    return []
+
+
+if __name__ == "__main__":
+    main()
