@@ -150,11 +150,10 @@ def unique_keys(shard: Shard, ledger: Ledger) -> Iterator[str]:
         if mode == "for":
             if shard.ttl[f"unique:{key}"] <= 0:
                 yield f"unique key {key} for a time has no end"
-        elif job is None or job.end or job.unique != key:
-            yield f"unique key {key} leaked: {value} is {job.end if job else 'unknown'}"
+        elif job is None or job.unique != key or not job.must_hold:
+            yield f"unique key {key} leaked: {value} is {job.end or 'started' if job else 'unknown'}"
     for job in ledger.open_jobs():
-        must = job.until == "done" or (job.until == "start" and not job.deliveries)
-        if job.unique and must and shard.unique.get(job.unique) != f"{job.id} {job.until}":
+        if job.unique and job.must_hold and shard.unique.get(job.unique) != f"{job.id} {job.until}":
             yield f"{job.id} does not hold its key {job.unique}: {shard.unique.get(job.unique)}"
 
 

@@ -28,7 +28,7 @@ class Disasters:
         if not world.scenario.faulty:
             return
         self._plan(500, 8_000, self._stop)
-        self._plan(500, 6_000, self._kill)
+        self._plan(*world.scenario.between_kills, self._kill)
         self._plan(9_000, 25_000, self._step_clock)
         if kind is Kind.RESTART:
             self._plan(4_000, 15_000, self._restart)

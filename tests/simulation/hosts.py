@@ -60,6 +60,12 @@ class Host:
         return self.process.idle_since if self.steady else None
 
     @property
+    def busy_consumer(self) -> str | None:
+        """The consumer of a process that has all it can run."""
+        current = self.process.current
+        return current.id if current and self.steady and not self.process.asleep else None
+
+    @property
     def can_isolate(self) -> bool:
         return self.supervised and self.stopped_until <= self.world.clock.t and not self.isolates
 

@@ -33,6 +33,7 @@ class Job:
     result: str = ""
     attempts: int = 0
     deliveries: int = 0
+    fresh: bool = True  # not delivered since it was accepted, or retried from the dead letters
     deaths_alone: int = 0
     moved: bool = False  # it came back to its queue at least once
     asked: bool = False  # to stop, while it was with a worker
@@ -49,6 +50,11 @@ class Job:
     @property
     def until(self) -> str:
         return self.options.get("until", "done")
+
+    @property
+    def must_hold(self) -> bool:
+        """Whether it is open and its unique key, if it has one, must be its own."""
+        return self.end is None and (self.until == "done" or (self.until == "start" and self.fresh))
 
 
 @dataclass(slots=True)
@@ -85,7 +91,7 @@ class Ledger:
             raise Violation(f"retried although it is {job.end}: {job.id}")
         self.ends["dead"] -= 1
         job.end, job.attempts, job.deaths_alone = None, 0, 0
-        job.moved, job.asked, job.expires_at = True, False, None
+        job.moved, job.asked, job.fresh, job.expires_at = True, False, True, None
 
     def drop(self, job: Job) -> None:
         """A dead letter is thrown away."""

@@ -16,6 +16,7 @@ FAULTY_BOUND = CAP + 500
 SETTLING = CAP + 2_000  # after a clock step: a watchman may sleep the cap
 OVERTAKING_BOUND = 9 * AGE + 500
 COMMAND_BOUND = LEASE // 3 + CAP + 500
+LEAVING_BOUND = 2_500  # grace or not: the next calls empty it in parts
 SUSPECT_BOUND = LEASE + CAP
 
 
@@ -26,6 +27,8 @@ class Observed(Protocol):
     def idle_since(self) -> int | None: ...
     @property
     def steady(self) -> bool: ...
+    @property
+    def busy_consumer(self) -> str | None: ...
     @property
     def can_isolate(self) -> bool: ...
     def known(self) -> dict[str, set[Delivery]]: ...
@@ -59,6 +62,11 @@ class Patience:
             *self._unknown_to_owner(shard, hosts),
             *self._untold(shard, hosts),
             *self._unproven(shard, hosts),
+            *(
+                f"busy and counted as idle: {h.busy_consumer}"
+                for h in hosts
+                if h.busy_consumer in shard.zsets["idle"]
+            ),
         ]
 
     def _overslept(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
@@ -105,6 +113,11 @@ class Patience:
             since = max(died, renewed, self.clock.stepped_at, self._awake_since)
             if self.clock.t - since > 3 * LEASE:
                 yield f"a dead consumer keeps its deliveries: {consumer}"
+        for consumer, left in list(self.witness.left.items()):
+            if consumer not in shard.hashes["consumers"]:
+                del self.witness.left[consumer]
+            elif self.clock.t - max(left, self._awake_since) > LEAVING_BOUND:
+                yield f"{consumer} left and still keeps deliveries"
 
     def _unknown_to_owner(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         known = {consumer: jobs for host in hosts if host.steady for consumer, jobs in host.known().items()}

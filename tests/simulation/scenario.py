@@ -17,6 +17,7 @@ class Kind(StrEnum):
     FAILOVER = "failover"  # a stale copy takes over
 
 
+DURATIONS = (5, 40, 120, 300, 5, 40, 120, 2_000)  # of jobs, ms
 KINDS = (Kind.FAULTS, Kind.CALM, Kind.RESTART, Kind.LONELY, Kind.FAILOVER, Kind.QUIET)
 
 
@@ -29,8 +30,10 @@ class Scenario:
     workers: int
     slots: int  # deliveries that a worker runs at once
     ahead: int  # deliveries that wait beside them
+    durations: tuple[int, ...]
     pause_between_batches: int  # the longest, between two calls of a producer's channel
     surges: bool
+    between_kills: tuple[int, int]
     poison: float  # the share of jobs that kill their worker
     one_by_one: bool  # levels are compared before each delivery, so that the bound on overtaking is exact
     duration: int
@@ -47,8 +50,10 @@ class Scenario:
             workers=1 if quiet else 4,
             slots=slots,
             ahead=ahead,
-            pause_between_batches=16_000 if quiet else 4_000,
+            durations=(*DURATIONS, 13_000) if quiet else DURATIONS,
+            pause_between_batches=16_000 if quiet or (kind is Kind.CALM and seed % 4 == 1) else 4_000,
             surges=seed % 4 != 1,
+            between_kills=(4_000, 20_000) if quiet else (500, 6_000),
             poison={Kind.CALM: 0.0, Kind.QUIET: 0.02}.get(kind, 0.006),
             one_by_one=seed // len(KINDS) % 2 == 0,
             duration=duration or (20_000 if kind is Kind.CALM else 60_000),

@@ -37,11 +37,15 @@ class Witness:
         self.highest_wall = 0
         self.renewed: dict[str, int] = {}  # consumer -> when its lease began anew, true time
         self.excused: set[str] = set()  # consumers that may be found unclean
+        self.left: dict[str, int] = {}  # consumer -> when it was abandoned or retired, true time
         self.job_of: dict[Delivery, str] = {}
+        self.given: dict[str, set[Delivery]] = {}  # consumer -> what it was given and has not settled
         self.delivered: list[str] = []  # jobs that were delivered since this was looked at last
 
     def questions(self, operation: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What to ask the server just before a call."""
+        if operation == "renew":
+            return [("EXISTS", f"{self.anchor}:commands:{consumer}") for consumer in args[1]]
         if operation in ("take", "finish"):
             deliveries = [settlement.delivery for settlement in args[-1]]
         elif operation == "abandon":
@@ -62,12 +66,14 @@ class Witness:
         self.highest_wall = max(self.highest_wall, self.clock.wall)
         judge = getattr(self, f"_saw_{operation}", None)
         if judge:
-            judge(args, value, [_owner(answer) for answer in answers])
+            judge(args, value, answers if operation == "renew" else [_owner(answer) for answer in answers])
 
     def new_epoch(self) -> None:
         """The server restarted or failed over: nobody who registered before is clean any more."""
         self.epochs += 1
         self.excused |= self.renewed.keys()
+        self.left.clear()
+        self.given.clear()
 
     def reconcile(self, shard: Shard) -> None:
         """Find the ends that no reply told of; what is neither here nor there is lost."""
@@ -81,6 +87,18 @@ class Witness:
             job = self.ledger.get(job_id)
             if job.end and found != [job.end]:
                 raise Violation(f"{job_id} is {job.end} and lives in {found}")
+
+    def audit(self, shard: Shard) -> list[str]:
+        """If a consumer is clean, every delivery ever given to it is still its own, or it settled it."""
+        owned = {((entry.level, entry.id), entry.owner) for entry in shard.given}
+        clean = f"clean:{shard.hashes['meta'].get('epoch')}:"
+        return [
+            f"{consumer} is clean, and {delivery} was moved away from it"
+            for consumer, state in shard.hashes["consumers"].items()
+            if state.startswith(clean)
+            for delivery in sorted(self.given.get(consumer, set()))
+            if (delivery, consumer) not in owned
+        ]
 
     # ends without a reply
 
@@ -138,20 +156,15 @@ class Witness:
                     raise Violation(f"unique key {job.unique} held by {others} and by {job.id}")
 
     def _holders(self, job: Job) -> list[str]:
-        return [
-            other.id
-            for other in self.ledger.open_jobs()
-            if other is not job
-            and other.unique == job.unique
-            and (other.until == "done" or (other.until == "start" and not other.deliveries))
-        ]
+        others = (other for other in self.ledger.open_jobs() if other is not job)
+        return [other.id for other in others if other.unique == job.unique and other.must_hold]
 
     def _judge_holder(self, job_id: str, key: str) -> None:
         holder = self.ledger.get(job_id)
         if holder.unique != key:
             raise Violation(f"{job_id} was answered as holder of {key}, which it has never asked for")
-        if holder.end and holder.until in ("done", "start"):
-            raise Violation(f"{job_id} is {holder.end} and still holds {key}")
+        if holder.until in ("done", "start") and not holder.must_hold:
+            raise Violation(f"{job_id} is {holder.end or 'started'} and still holds {key}")
 
     # consumers
 
@@ -161,21 +174,27 @@ class Witness:
         self.renewed[value.consumer] = self.clock.t
 
     def _saw_renew(self, args: Sequence[Any], value: Renewed, answers: Answers) -> None:
-        for consumer, status in zip(args[1], value.status, strict=True):
+        for consumer, status, commands in zip(args[1], value.status, answers, strict=True):
             if status == "gone":
                 self._judge_state(consumer, "gone")
-            else:
-                self.renewed[consumer] = self.clock.t
+                continue
+            self.renewed[consumer] = self.clock.t
+            if commands and status != "command":
+                raise Violation(f"renew is silent about the commands of {consumer}")
 
     def _saw_abandon(self, args: Sequence[Any], value: int, owners: Answers) -> None:
         consumer, alone, suspects = args
-        self.excused.add(consumer)
+        self._leaves(consumer)
         for suspect, owner in zip(suspects, owners, strict=True):
             if alone and owner == consumer:
                 self._job(split(suspect)).deaths_alone += 1
 
     def _saw_retire(self, args: Sequence[Any], value: int, answers: Answers) -> None:
-        self.excused.add(args[0])
+        self._leaves(args[0])
+
+    def _leaves(self, consumer: str) -> None:
+        self.excused.add(consumer)
+        self.left.setdefault(consumer, self.clock.t)
 
     def _saw_adopt(self, args: Sequence[Any], value: Adopted, answers: Answers) -> None:
         self._judge_state(args[0], value.state)
@@ -208,7 +227,7 @@ class Witness:
             raise Violation(f"the fence did not rise: {value.fence} after {self.fence}")
         self.fence = value.fence
         for level, row in rows + alone:
-            self._delivered(level, row)
+            self._delivered(consumer, level, row)
         self.delivered += [identify(level, row)[1] for level, row in rows]
 
     def _saw_finish(self, args: Sequence[Any], value: Finished, owners: Answers) -> None:
@@ -234,6 +253,8 @@ class Witness:
         outcome, job = settlement.outcome, self._job(settlement.delivery)
         if job.asked and outcome in ("retry", "snooze", "park", "release"):
             outcome = "cancelled"
+        if outcome != "release":
+            self.given.get(consumer, set()).discard(settlement.delivery)
         if outcome in ("ok", "done"):
             if settlement.outcome == "done":
                 job.result = str(dict(_pairs(settlement.pairs)).get("result", ""))
@@ -248,8 +269,9 @@ class Witness:
             job.due = self.clock.wall + int(dict(_pairs(settlement.pairs)).get("delay", 0))
         job.moved = True
 
-    def _delivered(self, level: str, row: Any) -> None:
+    def _delivered(self, consumer: str, level: str, row: Any) -> None:
         delivery, job_id = identify(level, row)
+        self.given.setdefault(consumer, set()).add(delivery)
         job = self.ledger.get(job_id)
         if self.job_of.setdefault(delivery, job_id) != job_id:
             raise Violation(f"one delivery id for two jobs: {delivery} {self.job_of[delivery]} {job_id}")
@@ -263,6 +285,7 @@ class Witness:
             raise Violation(f"delivered before it is due: {job_id}")
         self._judge_content(job, row[1])
         job.deliveries += 1
+        job.fresh = False
 
     @staticmethod
     def _judge_content(job: Job, fields: Any) -> None:
@@ -309,10 +332,18 @@ class Witness:
             if job.end or not job.deliveries:
                 raise Violation(f"a worker was asked to stop {job.id}, which is {job.end or 'not with any'}")
             job.asked = True
+            self._judge_command(job)
         elif job.end is None:
             self.reconcile(self.look())
             if job.end is None:
                 raise Violation(f"cancel found nothing of {job.id}, which lives")
+
+    def _judge_command(self, job: Job) -> None:
+        shard = self.look()
+        for entry in shard.given:
+            text = f"cancel {entry.level} {entry.id}"
+            if entry.job == job.id and text not in shard.commands.get(entry.owner or "", []):
+                raise Violation(f"{entry.owner} is not told to stop {job.id}")
 
     def _saw_promote(self, args: Sequence[Any], value: bool, answers: Answers) -> None:
         job = self.ledger.get(args[0])

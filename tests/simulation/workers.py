@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from simulation.hosts import Host
 
 RETRY_PAUSE = 100
-DURATIONS = (5, 40, 120, 300, 5, 40, 120, 2000)
 OUTCOMES = ("retry", "snooze", "park", "dead", "release", "cancelled", "done", "ok")
 WEIGHTS = (9, 4, 1, 4, 3, 1, 14, 64)
 
@@ -53,6 +52,7 @@ class Process:
         self.olds: list[Consumer] = []
         self.dead = False
         self.idle_since: int | None = None
+        self.asleep = False  # whether its last take told it to sleep
         self.busy_until = 0
         self.draining = False  # it makes room to run a suspect alone: nobody else can
         self._served = False  # an isolate that has had its suspect
@@ -136,6 +136,7 @@ class Process:
 
     def _sleep(self, taken: Taken, n: int) -> None:
         clock = self.world.clock
+        self.asleep = taken.sleep > 0
         if not taken.sleep:
             self.idle_since = None
             return
@@ -270,7 +271,9 @@ class Process:
         if job is not None and job.poison:
             world.clock.after(20, self._killed_by, consumer, delivery, run)
             return
-        world.clock.after(world.random.choice(DURATIONS), self._finish, consumer, delivery, run)
+        world.clock.after(
+            world.random.choice(world.scenario.durations), self._finish, consumer, delivery, run
+        )
         if world.random.random() < 0.05:
             world.clock.after(2, self._tell, consumer, delivery, run)
 

@@ -128,7 +128,8 @@ class World:
 
     def _audit(self) -> Shard:
         shard = self.reconcile()
-        wrong = [*audit(shard, self.ledger), *self.clients.audit(), *self.patience.look(shard, self.hosts)]
+        wrong = [*audit(shard, self.ledger), *self.witness.audit(shard), *self.clients.audit()]
+        wrong += self.patience.look(shard, self.hosts)
         balance = self.network.execute(inspect.conservation)
         if balance.difference:
             wrong.append(f"conservation is off by {balance.difference}: {balance.parts}")
