@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
 from servers import Server
 
 PROGRAM = Path(__file__).parent / "worker" / "yard.py"
@@ -31,7 +32,15 @@ def until(condition: Callable[[], Any], seconds: float = 20, what: str = "it") -
 class Crew:
     """``options`` are those of ``streamq.worker.run``."""
 
-    def __init__(self, server: Server, folder: Path, *, lease: float = 30.0, env: dict[str, str] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        server: Server,
+        folder: Path,
+        *,
+        lease: float = 30.0,
+        env: dict[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.journal, self.log = folder / "journal", folder / "log"
         self._options = {"workers": 1, "timeout": 5, **options}
         self._environment = {
@@ -48,7 +57,10 @@ class Crew:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, PROGRAM, json.dumps(self._options)], env=self._environment, stdout=log, stderr=log
+                [sys.executable, PROGRAM, json.dumps(self._options)],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
             )
         until(lambda: self.logged("worker.started"), what="the start of a worker")
         return self
@@ -86,7 +98,10 @@ class Crew:
         """End all, whatever state they are in."""
         if self.process is None or self.process.poll() is not None:
             return
-        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        family = [
+            psutil.Process(self.process.pid),
+            *psutil.Process(self.process.pid).children(recursive=True),
+        ]
         for process in family:
             try:
                 process.send_signal(signal.SIGKILL)

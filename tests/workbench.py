@@ -28,7 +28,10 @@ class Workbench:
         self.outbox = Outbox("default", "default", app.payloads)
         self.consumer = Consumer("c1", "default", self.outbox, int(time.time() * 1000))
         self.lot = Lot(self.consumer, LEVEL, 1)
-        self.plans = {name.encode(): Plan(task, "default", app.payloads, app.middleware_layers) for name, task in app.tasks.items()}
+        self.plans = {
+            name.encode(): Plan(task, "default", app.payloads, app.middleware_layers)
+            for name, task in app.tasks.items()
+        }
         self.bench = Bench(self.plans, slots, self.page.sections[0], self)
         self.endings: dict[str, str | None] = {}
         self.verdicts: dict[str, Ending] = {}
@@ -45,7 +48,10 @@ class Workbench:
     def row(self, task: str, *args: Any, body: bytes | None = None, **kwargs: Any) -> Row:
         """A plain delivery."""
         entry = b"%d-%d" % (int(time.time() * 1000), next(self._numbers))
-        return [entry, [task.encode(), self._app.payloads.pack("default", task, args, kwargs) if body is None else body]]
+        return [
+            entry,
+            [task.encode(), self._app.payloads.pack("default", task, args, kwargs) if body is None else body],
+        ]
 
     def put(self, *rows: Row) -> None:
         self.bench.arrive(self.lot, list(rows))

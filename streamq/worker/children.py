@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,6 +24,9 @@ from streamq.protocol.consume import abandon
 from streamq.worker.page import FOREVER, Page
 from streamq.worker.process import be_worker
 from streamq.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from streamq.app import App
 
 __all__ = ["Child", "Children", "Death"]
 
@@ -55,8 +59,8 @@ class Death:
 class Children:
     """All that live, and the dead whose jobs have not been given back yet."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, app: App, engine: Engine) -> None:
+        self._app, self._engine = app, engine
         self._alive: dict[int, Child] = {}
         self._unburied: list[Child] = []
         self._is_frozen = False
@@ -73,7 +77,9 @@ class Children:
         """Nobody lives, and nobody waits for a burial."""
         return not self._alive and not self._unburied
 
-    def fork(self, page: Page, anchors: Sequence[str], make: Callable[[Page], Worker], *, alone: bool = False) -> Child:
+    def fork(
+        self, page: Page, anchors: Sequence[str], make: Callable[[Page], Worker], *, alone: bool = False
+    ) -> Child:
         """Make a child, from memory that was collected and frozen once, so that it stays shared."""
         if not self._is_frozen:
             self._is_frozen = True
@@ -84,7 +90,7 @@ class Children:
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
-            be_worker(lambda: make(page), supervisor)
+            be_worker(self._app, lambda: make(page), supervisor)
         child = self._alive[pid] = Child(pid, page, anchors, alone)
         return child
 

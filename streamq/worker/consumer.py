@@ -7,7 +7,6 @@ the process takes a new one, settles what is left under the old one, and retires
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from streamq.protocol import Call
 from streamq.protocol.consume import Registered, register
@@ -29,11 +28,11 @@ class Consumer:
 
     __slots__ = ("generation", "id", "is_over", "offset", "outbox", "place")
 
-    def __init__(self, id: str, place: str, outbox: Outbox, mono_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.id, self.place, self.outbox = id, place, outbox
+    def __init__(self, name: str, place: str, outbox: Outbox, mono_ms: int) -> None:
+        self.id, self.place, self.outbox = name, place, outbox
         self.generation = 0
         self.is_over = False
-        self.offset = mono_ms / 1000 - clock()
+        self.heard(mono_ms)
 
     def heard(self, mono_ms: int) -> None:
         """The server has said what its clock is."""

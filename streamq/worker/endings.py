@@ -16,7 +16,7 @@ _FENCED = Verdict(None)
 _DONE = Verdict("done")
 
 
-class Judged(Exception):  # noqa: N818 - carries a verdict over an await
+class Judged(Exception):
     """The job ran in a process of its own, which has judged its end itself."""
 
     def __init__(self, verdict: Verdict) -> None:
@@ -24,14 +24,13 @@ class Judged(Exception):  # noqa: N818 - carries a verdict over an await
         self.verdict = verdict
 
 
-class UnknownTask(Exception):  # noqa: N818 - never leaves the worker
+class UnknownTask(Exception):
     """The plans of this process have not that name."""
 
 
 def returned(seat: Seat, ended: float, result: Any) -> Ending | None:
     """The ending of a job that returned; None when a plain completion will do, which was handed in."""
-    plan = seat.plan
-    assert plan is not None
+    plan = seat.known_plan
     if seat.stop is Stop.FENCED:
         return _ending(seat, ended, _FENCED)
     if seat.is_recorded or "result_ttl" in seat.carried:
@@ -55,7 +54,9 @@ def unbegun(row: Row, lot: Lot, verdict: Verdict) -> Ending:
 
 def untouched(seat: Seat, outcome: str, reason: str = "") -> Ending:
     """The ending of a job that ended by no fault of its own."""
-    return _ending(seat, seat.started, Verdict(outcome, delay=0 if outcome == "snooze" else None, reason=reason))
+    return _ending(
+        seat, seat.started, Verdict(outcome, delay=0 if outcome == "snooze" else None, reason=reason)
+    )
 
 
 def _verdict(seat: Seat, error: BaseException) -> Verdict:

@@ -168,7 +168,9 @@ class Fetch:
         """A job ended in another way than by a plain completion."""
         outcome = ending.verdict.outcome
         if ending.plan is not None:
-            ending.plan.tally.single("completed" if outcome == "done" else outcome or "fenced", ending.seconds)
+            ending.plan.tally.single(
+                "completed" if outcome == "done" else outcome or "fenced", ending.seconds
+            )
         self._notices.ended(ending)
         if outcome is not None:
             lot.consumer.outbox.add(ending)
@@ -324,7 +326,9 @@ class Fetch:
         if self.bench.cancel(level, entry):
             return
         for row, lot in self.bench.withdraw(lambda row, lot: row[0] == entry and lot.level == level):
-            lot.consumer.outbox.add(unbegun(row, lot, Verdict("cancelled", reason="cancelled before it began")))
+            lot.consumer.outbox.add(
+                unbegun(row, lot, Verdict("cancelled", reason="cancelled before it began"))
+            )
 
     # When to call
 
@@ -389,4 +393,3 @@ class _Pauses:
 def _shortened(seconds: float) -> float:
     """Long sleeps end at different times; short ones are for a due time."""
     return seconds * random.uniform(0.8, 1.0) if seconds > 2 else seconds + 0.001  # noqa: S311
-

@@ -96,7 +96,8 @@ class Isolation:
 
     async def run(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run a handler in a new process; its result. Raises Judged and ProcessDied."""
-        assert self._nursery is not None
+        if self._nursery is None:
+            raise ProcessDied("there is no nursery: the worker is being closed")
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._nursery, [b"+"], [theirs.fileno()])
@@ -114,7 +115,9 @@ class Isolation:
                     return _read(answer)
         except asyncio.IncompleteReadError:
             pid = None
-            raise ProcessDied("the job's process ended without an answer: it crashed, or something killed it") from None
+            raise ProcessDied(
+                "the job's process ended without an answer: it crashed, or something killed it"
+            ) from None
         finally:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -192,7 +195,9 @@ async def _converse(app: App, connection: socket.socket) -> None:
 
 async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], None]) -> Answer:
     task = app.tasks[errand.task]
-    options = task.options.received({k: v for k, v in errand.carried.items() if k not in ("headers", "parent")})
+    options = task.options.received(
+        {k: v for k, v in errand.carried.items() if k not in ("headers", "parent")}
+    )
     try:
         async with app.container([task]) as container:
             call, stand_in = direct(task, container), _StandIn(errand, say)
@@ -229,7 +234,10 @@ def _returned(result: Any, *, keeps: bool) -> Answer:
         msgspec.msgpack.encode(answer)
     except Exception as error:
         if keeps:
-            return Answer(verdict=Verdict("dead", reason="its result cannot be sent", fault=fault_of(error)), is_last=True)
+            return Answer(
+                verdict=Verdict("dead", reason="its result cannot be sent", fault=fault_of(error)),
+                is_last=True,
+            )
         return Answer(is_last=True)
     return answer
 

@@ -15,7 +15,11 @@ __all__ = ["set_up_log"]
 def set_up_log(config: Config) -> None:
     """Send structlog's lines to standard error in the form and from the level that the settings name."""
     for_people = config.log == "text"
-    last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if for_people else structlog.processors.JSONRenderer()
+    last = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if for_people
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -18,9 +18,9 @@ from streamq.protocol.keys import record_key
 from streamq.wire import Payloads
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer, registration
+from streamq.worker.endings import unbegun
 from streamq.worker.notices import Notices
 from streamq.worker.outbox import Outbox
-from streamq.worker.endings import unbegun
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.verdict import Stop, Verdict
 
@@ -47,7 +47,8 @@ class Membership:
     @property
     def me(self) -> Consumer:
         """The current consumer."""
-        assert self._me is not None
+        if self._me is None:
+            raise RuntimeError("it has not joined")
         return self._me
 
     def leavers(self) -> list[Consumer]:

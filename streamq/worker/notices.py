@@ -61,7 +61,9 @@ class Notices:
     def refused(self, deliveries: list[tuple[str, str]]) -> None:
         """The server did not take these endings: the deliveries are not this worker's any more."""
         for level, entry in deliveries:
-            self._log.warning("job.settle_refused", delivery=f"{level}-{entry}", hint="it was given to somebody else")
+            self._log.warning(
+                "job.settle_refused", delivery=f"{level}-{entry}", hint="it was given to somebody else"
+            )
 
     def trouble(self, what: str, **fields: Any) -> None:
         """Something is wrong that the worker gets over by itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from streamq.errors import StreamqError
 from streamq.protocol import Argument
@@ -77,7 +77,11 @@ class Outbox:
     """
 
     def __init__(
-        self, queue: str, place: str, payloads: Payloads, on_completion: Callable[[Ending], None] | None = None
+        self,
+        queue: str,
+        place: str,
+        payloads: Payloads,
+        on_completion: Callable[[Ending], None] | None = None,
     ) -> None:
         self._queue, self._place, self._payloads = queue, place, payloads
         self._on_completion = on_completion
@@ -89,7 +93,7 @@ class Outbox:
         return self._plain.setdefault(level, [])
 
     def add(self, ending: Ending) -> None:
-        """Any other ending."""
+        """Any other ending, one with an outcome that can be settled."""
         self._endings.append(ending)
 
     def __len__(self) -> int:
@@ -184,20 +188,23 @@ class Outbox:
         job = f"{self._place}-{level.decode()}-{done.entry.decode()}"
         seconds, ttl_ms = done.ended - done.started, done.plan.ttl_ms
         verdict = Verdict("done")
-        return Ending(level, done.entry, job, done.plan, 1, seconds, verdict, done.result, ttl_ms, tells_result)
+        return Ending(
+            level, done.entry, job, done.plan, 1, seconds, verdict, done.result, ttl_ms, tells_result
+        )
 
     def _settlement(self, ending: Ending) -> list[Argument]:
         outcome, pairs = ending.verdict.outcome, self._pairs(ending)
-        if ending.tells_result:
-            assert ending.plan is not None
+        if ending.tells_result and ending.plan:
             try:
-                pairs += ("result", self._payloads.pack_result(self._queue, ending.plan.name, ending.result, ending.local_id))
+                pairs += (
+                    "result",
+                    self._payloads.pack_result(self._queue, ending.plan.name, ending.result, ending.local_id),
+                )
             except StreamqError as error:
                 ending.tells_result = False
                 ending.verdict = Verdict("dead", reason="its result cannot be sent", fault=fault_of(error))
                 outcome, pairs = "dead", self._pairs(ending)
-        assert outcome is not None
-        return settle(outcome, ending.level, ending.entry, pairs)
+        return settle(cast("str", outcome), ending.level, ending.entry, pairs)
 
     def _pairs(self, ending: Ending) -> list[Argument]:
         verdict, pairs = ending.verdict, list[Argument]()

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 __all__ = ["CONSUMERS", "FOREVER", "Cell", "Condition", "Entitled", "Page", "Section"]
 
-CONSUMERS = 4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
+CONSUMERS = (
+    4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
+)
 _TEXT = 40  # bytes of a consumer's id or of a delivery
 _NUMBER = 8
 _HEAD = 8  # numbers: heartbeat, condition, finished, last round trip
@@ -99,7 +101,9 @@ class Section:
     def cell(self) -> Cell:
         """A free cell for a seat."""
         seat = self._free.pop()
-        return Cell(self, seat, self._numbers, self._deadlines + seat, self._memory, self._started + seat * _TEXT)
+        return Cell(
+            self, seat, self._numbers, self._deadlines + seat, self._memory, self._started + seat * _TEXT
+        )
 
     def give_back(self, seat: int) -> None:
         """A seat is gone."""
@@ -120,11 +124,11 @@ class Section:
     def entitled(self) -> list[Entitled]:
         """The consumers that the process has."""
         found = [(self._id(i), self._numbers[self._renewed + i]) for i in range(CONSUMERS)]
-        return [Entitled(id, renewed) for id, renewed in found if id]
+        return [Entitled(consumer, renewed) for consumer, renewed in found if consumer]
 
     def renewed(self, consumer: str) -> float:
         """When the consumer's lease was renewed last; 0 when it is none of this process."""
-        return next((renewed for id, renewed in self.entitled() if id == consumer), 0.0)
+        return next((known.renewed for known in self.entitled() if known.id == consumer), 0.0)
 
     def mark_renewed(self, consumer: str, at: float) -> None:
         """Written by whoever renews: when it asked for it."""
@@ -147,9 +151,9 @@ class Section:
     def _id(self, slot: int) -> str:
         return self._text(self._consumers + slot * _TEXT)
 
-    def _write_id(self, slot: int, id: str) -> None:
+    def _write_id(self, slot: int, consumer: str) -> None:
         at = self._consumers + slot * _TEXT
-        self._memory[at : at + _TEXT] = id.encode()[:_TEXT].ljust(_TEXT)
+        self._memory[at : at + _TEXT] = consumer.encode()[:_TEXT].ljust(_TEXT)
 
     def _text(self, at: int) -> str:
         return self._memory[at : at + _TEXT].strip(b" \0").decode("ascii", "replace")

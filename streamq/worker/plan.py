@@ -165,8 +165,7 @@ def _converting(convert: Callable[[Arguments, Named], tuple[Arguments, Named]], 
 
 def _announced(started: Callable[[str, str], None], inner: Call) -> Call:
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
-        assert seat.plan is not None
-        started(seat.id, seat.plan.name)
+        started(seat.id, seat.known_plan.name)
         return inner(seat, args, kwargs)
 
     return call

@@ -23,6 +23,8 @@ from streamq.worker.worker import Reason, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamq.app import App
+
 __all__ = ["Exit", "be_worker"]
 
 
@@ -38,13 +40,13 @@ class Exit(IntEnum):
 _BY_REASON = {Reason.STOPPED: Exit.STOPPED, Reason.WORN: Exit.WORN, Reason.EMPTY: Exit.EMPTY}
 
 
-def be_worker(make: Callable[[], Worker], supervisor: int) -> None:
+def be_worker(app: App, make: Callable[[], Worker], supervisor: int) -> None:
     """The life of the child; does not return. ``supervisor``: the process that forked it."""
     code = Exit.FAILED
     try:
         die_with_parent(supervisor)
         _reset_signals()
-        code = _BY_REASON[_run(make)]
+        code = _BY_REASON[_run(app, make)]
     except StreamqError as error:
         structlog.get_logger("streamq.worker").error("worker.cannot_start", error=str(error))
     except BaseException:
@@ -64,9 +66,9 @@ def _reset_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _run(make: Callable[[], Worker]) -> str:
+def _run(app: App, make: Callable[[], Worker]) -> str:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_work(make))
+        return runner.run(_work(app, make))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -78,7 +80,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _work(make: Callable[[], Worker]) -> str:
+async def _work(app: App, make: Callable[[], Worker]) -> str:
     worker, loop = make(), asyncio.get_running_loop()
     asked = False
 
@@ -90,4 +92,5 @@ async def _work(make: Callable[[], Worker]) -> str:
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGUSR1, worker.pause, True)
     loop.add_signal_handler(signal.SIGUSR2, worker.pause, False)
-    return await worker.run()
+    async with app:
+        return await worker.run()

@@ -75,6 +75,13 @@ class Seat:
         self.warned = False
 
     @property
+    def known_plan(self) -> Plan:
+        """The plan of the job that sits here."""
+        if self.plan is None:
+            raise RuntimeError("nobody sits here whose task is known")
+        return self.plan
+
+    @property
     def id(self) -> str:
         """The full id of the job."""
         return f"{self.lot.consumer.place}-{self.local_id}"
@@ -123,12 +130,12 @@ class Seat:
     def open_context(self) -> Context:
         """The context of the job; made when somebody wants it."""
         if self.context is None:
-            assert self.plan is not None
+            plan = self.known_plan
             wall = time.time() + self.deadline - time.monotonic()
             self.context = Context(
                 id=self.id,
-                task=self.plan.name,
-                queue=self.plan.queue,
+                task=plan.name,
+                queue=plan.queue,
                 attempt=self.attempt,
                 fence=self.lot.fence,
                 enqueued_ms=self.created_ms,
@@ -148,10 +155,9 @@ class Seat:
 
     def described(self, misfit: bool) -> Attempt:
         """This run, for its judge."""
-        assert self.plan is not None
         age = self.lot.consumer.mono_ms() - self.created_ms
         chance = random.random()  # noqa: S311 - spreads load, keeps no secret
-        options = self.plan.options_with(self.carried)
+        options = self.known_plan.options_with(self.carried)
         return Attempt(self.attempt, age / 1000, options, chance, self.stop, self.limit, misfit)
 
     def rest(self) -> None:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -81,7 +82,7 @@ class Supervisor:
         self._engine = open_engine(self._config)
         self._anchors = [anchor_of(app.config.namespace, queue) for queue in slots]
         self._keeper = Keeper(self._engine, lease, self._anchors)
-        self._children = Children(self._engine)
+        self._children = Children(app, self._engine)
         self._suspects: dict[str, int] = {}
         self._signals: deque[int] = deque()
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
@@ -152,14 +153,12 @@ class Supervisor:
             if self._suspects.get(anchor, 0) > running.count(anchor) and len(running) < ALONE:
                 running.append(anchor)
                 self._suspects[anchor] -= 1
-                limits = replace(self._limits, burst=False, max_jobs=None)
-                slots = {queue: 1}
-                self._children.fork(
-                    page_for(slots),
-                    [anchor],
-                    lambda page: Worker(self._app, queues=slots, limits=limits, page=page, alone=True),
-                    alone=True,
-                )
+                make = partial(self._lone_worker, queue)
+                self._children.fork(page_for({queue: 1}), [anchor], make, alone=True)
+
+    def _lone_worker(self, queue: str, page: Page) -> Worker:
+        limits = replace(self._limits, burst=False, max_jobs=None)
+        return Worker(self._app, queues={queue: 1}, limits=limits, page=page, alone=True)
 
     def _mourn(self, death: Death, now: float) -> None:
         """What follows from the end of a child."""

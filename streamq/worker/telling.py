@@ -57,7 +57,7 @@ class Telling:
         self._is_due, said = False, self._said
         self._said = {}
         for (consumer, level, entry, job, task), words in list(said.items()):
-            pairs = self._pairs(words, task, f"{consumer.place}-{job}")
+            pairs = self._pairs(words, task, job)
             call = progress(self._anchor, 0, consumer.id, consumer.generation, (level, entry), job, pairs)
             self._send(call).add_done_callback(self._answered)
 

@@ -84,7 +84,7 @@ class ThreadSeat(Seat):
 
 
 class Threads:
-    """The threads of one bench, ``slots`` at most. ``waiting`` are deliveries that were not handed over; ``ended`` takes what is not plain."""
+    """The threads of one bench, ``slots`` at most. ``waiting``: not handed over yet; ``ended`` takes what is no plain completion."""
 
     def __init__(
         self,
@@ -205,7 +205,9 @@ class Threads:
             return
         now = clock()
         recent = now - PATIENCE
-        if self._roused_at < recent and not any(seat.is_awake and seat.started > recent for seat in self._seats):
+        if self._roused_at < recent and not any(
+            seat.is_awake and seat.started > recent for seat in self._seats
+        ):
             self._rouse(1, now)
         if not self._looking:
             self._looking, self._seen = True, self._given + self._hopped

@@ -14,7 +14,7 @@ from types import CodeType
 from streamq.backoff import Backoff
 from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge
 from streamq.options import TaskOptions
-from streamq.outcomes import Dead, Outcome, Retry, Snooze
+from streamq.outcomes import Outcome, Retry, Snooze
 from streamq.wire.limits import clip_error, clip_traceback
 
 __all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "unknown", "unreadable"]

@@ -72,7 +72,9 @@ def slots_of(app: App, queues: Mapping[str, int] | None, concurrency: int) -> di
     """
     named = dict(queues or {task.options.queue: 0 for task in app.tasks.values()})
     if not named:
-        raise ConfigError("there is nothing to work on: the app has no tasks. Import the modules that declare them.")
+        raise ConfigError(
+            "there is nothing to work on: the app has no tasks. Import the modules that declare them."
+        )
     return {queue: slots or concurrency for queue, slots in named.items()}
 
 
@@ -121,13 +123,15 @@ class Worker:
         isolation = Isolation(self._app)
         isolation.open()
         try:
-            async with self._app.container(self._app.tasks.values()) as container, contextlib.AsyncExitStack() as stack:
+            async with (
+                self._app.container(self._app.tasks.values()) as container,
+                contextlib.AsyncExitStack() as stack,
+            ):
                 self._keep_leases(stack)
                 self._make_fetches(container, isolation)
                 await self._work()
         finally:
             isolation.close()
-            await self._app.aclose()
         return self.reason
 
     def _keep_leases(self, stack: contextlib.AsyncExitStack) -> None:
@@ -205,7 +209,9 @@ class Worker:
             for fetch in self._fetches:
                 fetch.look(now)
             self._page.beat(
-                now, sum(fetch.settled for fetch in self._fetches), max(fetch.answered for fetch in self._fetches)
+                now,
+                sum(fetch.settled for fetch in self._fetches),
+                max(fetch.answered for fetch in self._fetches),
             )
             self._check_limits(memory=ticks % SECOND == 0)
             if ticks % SECOND == 0:

@@ -11,11 +11,11 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
-from workbench import Workbench, drive, make_app
 
 from streamq.app import App
 from streamq.context import Context, current_job
 from streamq.worker.verdict import Stop
+from workbench import Workbench, drive, make_app
 
 variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable", default=None)
 
@@ -166,7 +166,9 @@ def test_a_late_thread_is_interrupted_and_the_next_job_is_not(run: Any, app: App
     assert Counter(work.endings.values()) == {"dead": 1, "done": 50}
 
 
-def test_a_thread_that_cannot_be_interrupted_makes_the_bench_hung(run: Any, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_be_interrupted_makes_the_bench_hung(
+    run: Any, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("streamq.worker.threads.GRACE", 0.1)
     go_on = threading.Event()
 
@@ -241,7 +243,15 @@ def test_whatever_a_handler_raises_is_an_ending(run: Any, app: App) -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    raisable: list[BaseException] = [ValueError("x"), Odd(), SystemExit(1), KeyboardInterrupt(), KeyError("k"), StopAsyncIteration(), asyncio.CancelledError()]
+    raisable: list[BaseException] = [
+        ValueError("x"),
+        Odd(),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        KeyError("k"),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+    ]
 
     @app.task
     async def raises(i: int) -> None:
@@ -277,7 +287,9 @@ def test_what_cannot_be_run_is_parked_or_dead_with_its_reason(run: Any, app: App
         ]
 
     work = run(drive(app, jobs))
-    found = [work.verdicts[entry] for entry in sorted(work.verdicts, key=lambda entry: int(entry.split("-")[1]))]
+    found = [
+        work.verdicts[entry] for entry in sorted(work.verdicts, key=lambda entry: int(entry.split("-")[1]))
+    ]
     assert [ending.verdict.outcome for ending in found] == ["park", "dead", "dead", "dead", "dead", "retry"]
     assert [ending.verdict.reason for ending in found][1:5] == [*["bad payload"] * 3, "arguments do not fit"]
 

@@ -105,10 +105,14 @@ def test_a_backoff_function_that_fails_gives_way_to_the_default() -> None:
         raise RuntimeError("broken")
 
     assert judge(raised(ValueError()), attempt(2, backoff=broken)).delay == 4
-    chosen = judge(raised(ValueError("429")), attempt(backoff=lambda n, error: 60 if "429" in str(error) else 1))
+    chosen = judge(
+        raised(ValueError("429")), attempt(backoff=lambda n, error: 60 if "429" in str(error) else 1)
+    )
     assert chosen.delay == 60
 
 
-@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()]
+)
 def test_what_is_no_exception_is_a_failure_all_the_same(error: BaseException) -> None:
     assert judge(raised(error), attempt()).outcome == "retry"

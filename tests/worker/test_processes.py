@@ -12,9 +12,9 @@ from types import ModuleType
 
 import psutil
 import pytest
+
 from crew import Crew, until
 from servers import Server, free_port
-
 from streamq.app import App
 from streamq.errors import JobFailed
 
@@ -42,7 +42,9 @@ def is_balanced(app: App) -> bool:
     return stats(app)["active"] == stats(app)["pending"] == 0
 
 
-def test_jobs_of_all_kinds_run_and_their_results_come_back(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+def test_jobs_of_all_kinds_run_and_their_results_come_back(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
     with Crew(valkey, tmp_path, workers=2):
         assert yard.add.enqueue(1, 2).result(timeout=10) == 3
         assert yard.add_in_thread.enqueue(3, 4).result(timeout=10) == 7
@@ -170,10 +172,14 @@ def test_children_die_with_their_supervisor(valkey: Server, tmp_path: Path, yard
         crew.signal(signal.SIGKILL)
         crew.wait()
         psutil.wait_procs(children, timeout=5)
-        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+        assert not [
+            child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+        ]
 
 
-def test_an_isolated_handler_is_killed_when_it_is_late(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+def test_an_isolated_handler_is_killed_when_it_is_late(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
     with Crew(valkey, tmp_path) as crew:
         with pytest.raises(JobFailed, match=r"longer than 0\.5 s"):
             yard.isolated.enqueue("slow", 60).result(timeout=10)
@@ -192,7 +198,9 @@ def test_an_isolated_handler_that_crashes_is_retried_like_any_failure(
         assert not crew.logged("worker.lost")
 
 
-def test_a_process_is_replaced_after_its_share_of_jobs(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+def test_a_process_is_replaced_after_its_share_of_jobs(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
     with Crew(valkey, tmp_path, max_jobs=10) as crew:
         jobs = [yard.add.enqueue(i, 0) for i in range(40)]
         assert [job.result(timeout=20) for job in jobs] == list(range(40))

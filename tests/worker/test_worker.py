@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+
 from deaf_proxy import DeafProxy
 from servers import Server
-
 from streamq.app import App
 from streamq.context import Context
 from streamq.errors import JobFailed, StreamqError
@@ -79,7 +79,9 @@ def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App)
     async def scene() -> None:
         async with working(app):
             jobs = [await task.aenqueue(i) for i in range(5) for task in (slow, in_thread)]
-            assert await asyncio.gather(*(job.aresult(timeout=5) for job in jobs)) == [i // 2 for i in range(10)]
+            assert await asyncio.gather(*(job.aresult(timeout=5) for job in jobs)) == [
+                i // 2 for i in range(10)
+            ]
             await counted(app, completed=10, active=0)
 
     asyncio.run(scene())
@@ -192,7 +194,9 @@ def test_progress_and_parts_are_seen_while_the_job_runs(app: App) -> None:
 
             async def told() -> bool:
                 with contextlib.suppress(StreamqError):
-                    return (await job.aprogress()).note == "half way" and (await threaded.aprogress()).fraction == 0.9
+                    return (await job.aprogress()).note == "half way" and (
+                        await threaded.aprogress()
+                    ).fraction == 0.9
                 return False
 
             await until(told)
@@ -219,8 +223,10 @@ def test_resources_are_opened_once_and_closed_and_lifespans_stand_around(app: Ap
         yield
         trace.append("end")
 
+    the_pool = resource(pool)
+
     @app.task(result_ttl="1m")
-    async def uses(a: int, db: dict[str, int] = resource(pool)) -> int:
+    async def uses(a: int, db: dict[str, int] = the_pool) -> int:
         return a + db["n"]
 
     async def scene() -> None:
@@ -234,9 +240,15 @@ def test_resources_are_opened_once_and_closed_and_lifespans_stand_around(app: Ap
 
 def test_observers_are_told_what_happens(app: App) -> None:
     events: list[Event] = []
-    app.on("job.started", "job.completed", "job.retrying", "job.dead", "job.cancelled", "worker.started", "worker.stopped")(
-        events.append
-    )
+    app.on(
+        "job.started",
+        "job.completed",
+        "job.retrying",
+        "job.dead",
+        "job.cancelled",
+        "worker.started",
+        "worker.stopped",
+    )(events.append)
 
     @app.task(attempts=2, backoff=0.01)
     async def fails() -> None:
@@ -334,11 +346,11 @@ def test_a_lost_reply_of_a_take_loses_no_job_and_runs_none_twice(valkey: Server)
         async def scene() -> None:
             async with direct, working(app, concurrency=10):
                 for i in range(300):
-                    if i % 30 == 0:
+                    if i % 60 == 0:
                         proxy.lose(b"sq1_take")
                     await sender.aenqueue(i)
-                    if i % 30 == 0:
-                        while proxy.lost <= i // 30:
+                    if i % 60 == 0:
+                        while proxy.lost <= i // 60:
                             await asyncio.sleep(0.005)
                 await counted(direct, completed=300, active=0, pending=0)
 
