@@ -47,6 +47,9 @@ def main() -> int:
     except (DemoFailed, StreamqError) as error:
         console.print(f"[bold red]the demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        console.print("stopped; the server and the workers are gone")
+        return 130
 
 
 def show(console: Console, folder: Path, url: str) -> bool:
