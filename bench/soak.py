@@ -114,24 +114,36 @@ def soak(run: Run, length: float, users: int, workers: int) -> list[str]:
 
 
 def _lines(server: int, supervisor: int) -> list[Line]:
-    watched = [
+    """The server, the supervisor, and its worker processes."""
+    first = psutil.Process(supervisor)
+    workers = {f"worker {child.pid} (USS)": child for child in first.children()}
+    return [
         Line("server (RSS)", lambda: psutil.Process(server).memory_info().rss, SERVER_MB_A_MINUTE),
-        Line("supervisor (USS)", lambda: psutil.Process(supervisor).memory_full_info().uss, WORKER_MB_A_MINUTE),
+        *(
+            Line(name, lambda process=process: process.memory_full_info().uss, WORKER_MB_A_MINUTE)
+            for name, process in {"supervisor (USS)": first, **workers}.items()
+        ),
     ]
-    for child in psutil.Process(supervisor).children():
-        watched.append(
-            Line(f"worker {child.pid} (USS)", lambda child=child: child.memory_full_info().uss, WORKER_MB_A_MINUTE)
-        )
-    return watched
 
 
 def _locust(run: Run, length: float, users: int) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parent / "locustfile.py"), "--headless", "--json", "--only-summary"]
+    words = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(Path(__file__).parent / "locustfile.py"),
+        "--headless",
+        "--json",
+        "--only-summary",
+    ]
     options = ["--users", str(users), "--spawn-rate", str(users), "--run-time", f"{max(1, round(length))}s"]
     return subprocess.Popen(
         [*words, *options, "--stop-timeout", "60", "--loglevel", "ERROR"],
         env={**os.environ, "STREAMQ_URL": run.server.url},
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -141,7 +153,9 @@ def _accepted(producers: subprocess.Popen[str]) -> tuple[int, list[str]]:
     rows = json.loads(producers.stdout.read())
     for row in rows:
         rate = row["num_requests"] / max(0.001, row["last_request_timestamp"] - row["start_time"])
-        print(f"{row['name']:20} {row['num_requests']:>9,} calls, {rate:>7,.0f}/s, {row['num_failures']} failed")
+        print(
+            f"{row['name']:20} {row['num_requests']:>9,} calls, {rate:>7,.0f}/s, {row['num_failures']} failed"
+        )
     failed = [f"{row['num_failures']} calls of '{row['name']}' failed" for row in rows if row["num_failures"]]
     if producers.returncode and not failed:
         failed.append(f"locust ended with {producers.returncode}")
