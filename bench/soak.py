@@ -24,9 +24,10 @@ import psutil
 from bench.ground import QUEUE, Run, Server, counted, fleet, wait_until
 from bench.places import ROOT
 from streamq.durations import seconds
+from streamq.protocol.inspect import Balance
 from streamq.queue import Queue
 
-__all__ = ["Line", "main", "soak"]
+__all__ = ["Line", "judged", "main", "soak"]
 
 SERVER_MB_A_MINUTE = 1.0
 WORKER_MB_A_MINUTE = 0.3
@@ -106,11 +107,17 @@ def soak(run: Run, length: float, users: int, workers: int) -> list[str]:
     for line in lines:
         print(line)
     print(f"{accepted:,} jobs were accepted, {ran:,} completed; conservation: {balance.difference}")
+    return wrong + judged(accepted, ran, balance, lines)
+
+
+def judged(accepted: int, ran: int, balance: Balance, lines: list[Line]) -> list[str]:
+    """What is wrong with the end of a soak. A call that failed may have put its job in all the same: more may have run."""
+    wrong = [f"memory grows: {line}" for line in lines if line.grows]
     if ran < accepted:
         wrong.append(f"{accepted - ran} accepted jobs were not completed")
     if balance.difference:
         wrong.append(f"the counters are off by {balance.difference}: {balance.parts}")
-    return wrong + [f"memory grows: {line}" for line in lines if line.grows]
+    return wrong
 
 
 def _lines(server: int, supervisor: int) -> list[Line]:

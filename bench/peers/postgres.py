@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -26,30 +27,21 @@ class Postgres:
     """The server while it is a context. Raises NoPostgres. Root cannot run it, so then the user ``postgres`` does."""
 
     def __enter__(self) -> Self:
-        self._programs = _programs()
+        self._path = _path()
         self._user = USER if os.geteuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="sq-pg-"))
-        if self._user:
-            try:
-                shutil.chown(self.folder, self._user)
-            except LookupError as error:
-                raise NoPostgres("root cannot run PostgreSQL, and there is no user named postgres") from error
-        self._run(
-            "initdb", "--auth=trust", "--username", USER, "--no-sync", "--pgdata", str(self.folder / "data")
-        )
-        options = [word for setting in SETTINGS for word in ("-c", setting)]
-        words = [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, *options]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(words, user=self._user, stdout=log, stderr=log, cwd=self.folder)
-        self._wait_until_ready()
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._stop()
 
     @property
     def url(self) -> str:
@@ -74,9 +66,41 @@ class Postgres:
         each = [word for statement in statements for word in ("-c", statement)]
         return self._run("psql", "-h", str(self.folder), "-U", USER, "-d", database, "-qAt", *each)
 
+    def _start(self) -> None:
+        if self._user:
+            try:
+                shutil.chown(self.folder, self._user)
+            except LookupError as error:
+                raise NoPostgres("root cannot run PostgreSQL, and there is no user named postgres") from error
+        data = str(self.folder / "data")
+        self._run("initdb", "--auth=trust", "--username", USER, "--no-sync", "--pgdata", data)
+        options = [word for setting in SETTINGS for word in ("-c", setting)]
+        words = [self._program("postgres"), "-D", data, "-k", str(self.folder), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                words, user=self._user, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        self._wait_until_ready()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # its fast shutdown: sessions are ended
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _program(self, name: str) -> str:
+        found = shutil.which(name, path=self._path)
+        if found is None:
+            raise NoPostgres(f"there is initdb on this machine, but no {name}")
+        return found
+
     def _run(self, program: str, *words: str) -> str:
         done = subprocess.run(
-            [self._programs / program, *words],
+            [self._program(program), *words],
             user=self._user,
             cwd=self.folder,
             capture_output=True,
@@ -103,13 +127,10 @@ class Postgres:
         return True
 
 
-def _programs() -> Path:
-    """The folder of initdb and postgres: that of the PATH, or Debian's newest."""
-    found = shutil.which("initdb")
-    folders = (
-        [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    )
-    for folder in folders:
-        if (folder / "initdb").exists():
-            return folder
-    raise NoPostgres("no PostgreSQL (initdb) on this machine; on Debian: apt-get install postgresql")
+def _path() -> str:
+    """Where its programs are: the PATH, and before it the folder of Debian's newest version. Raises NoPostgres."""
+    folders = [str(folder) for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    path = os.pathsep.join([*folders, os.environ.get("PATH", "")])
+    if shutil.which("initdb", path=path) is None:
+        raise NoPostgres("no PostgreSQL (initdb) on this machine; on Debian: apt-get install postgresql")
+    return path

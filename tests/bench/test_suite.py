@@ -1,0 +1,73 @@
+"""The measurements run, at tiny sizes: what they find is not judged here, only that all of it is found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import profile
+from bench.__main__ import measure
+from bench.ground import Run
+from bench.limit import compiled
+from bench.scenarios import drain, limit
+from servers import Server
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_every_part_finds_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "ROUNDS", 1)
+    names = ["raw", "engine", "enqueue", "drain", "pickup"]  # 'idle' starts a hundred processes
+    found = measure(names, "valkey", True, 0.0)
+    assert list(found) == ["machine", *names]
+    assert all(found.values())
+    json.dumps(found)
+
+
+def test_the_limit_is_measured_with_one_and_two_connections(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit, "CACHE", tmp_path)
+    found = limit.measure(Run(server, 0.0))
+    if "not_available" not in found:
+        assert set(found) == {f"{what}_{n}_jobs_per_s" for what in ("add", "drain", "both") for n in (1, 2)}
+        assert compiled(tmp_path / "limit").exists()
+
+
+def test_without_a_compiler_the_limit_says_so(
+    valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit, "CACHE", tmp_path)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert "no-such-compiler" in str(limit.measure(Run(valkey, 0.0))["not_available"])
+
+
+def test_the_limits_client_refuses_what_it_does_not_understand(tmp_path: Path) -> None:
+    source = ROOT / "bench/limit/life.c"
+    try:
+        program = compiled(tmp_path)
+    except Exception:  # no compiler: said by the test above
+        pytest.skip(f"{source.name} cannot be compiled here")
+    done = subprocess.run(
+        [program, "add", "/nowhere", "many", "1", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "many is no number" in done.stderr
+
+
+def test_the_profile_has_the_producer_the_wire_the_server_and_the_worker(valkey: Server) -> None:
+    figures, table = profile.measure(Run(valkey, 1.0), 200, 5)
+    assert {name.partition(":")[0] for name in figures} == {"producer", "wire", "server", "Lua", "worker"}
+    assert len(table) == 5
+
+
+def test_a_part_that_does_not_exist_is_refused_by_name() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "drian"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "unknown: drian" in done.stderr
