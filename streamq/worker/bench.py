@@ -97,7 +97,7 @@ class Bench:
         plan = self.plans.get(fields[2] if is_recorded else fields[0])
         if plan is None or not plan.in_bulk or (is_recorded and fields[3] is None):
             return False
-        self.threads.waiting.append((row, lot, plan))
+        self.threads.arrive(row, lot, plan)
         return True
 
     # What is known
@@ -110,7 +110,7 @@ class Bench:
     @property
     def waiting(self) -> int:
         """Deliveries that have not begun."""
-        return len(self._queue) + len(self.threads.waiting)
+        return len(self._queue) + self.threads.waiting
 
     @property
     def free(self) -> int:
@@ -120,7 +120,7 @@ class Bench:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits."""
-        return not (self._queue or self._runners or self.threads.waiting or self.threads.running)
+        return not (self._queue or self._runners) and self.threads.is_idle
 
     def seats(self) -> Iterable[Seat]:
         """All that run now."""
@@ -276,7 +276,7 @@ class Bench:
         finally:
             self._runners.discard(runner)
             runner.cell.close()
-            if queue and not self.is_stopping:
+            if queue and not self.is_stopping and not self.threads.is_starved:
                 self._start()
             else:
                 self._arm()

@@ -22,7 +22,7 @@ from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.protocol.consume import abandon
 from streamq.worker.page import FOREVER, Page
-from streamq.worker.process import be_worker
+from streamq.worker.process import be_worker, preload
 from streamq.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Children:
         """Make a child, from memory that was collected and frozen once, so that it stays shared."""
         if not self._is_frozen:
             self._is_frozen = True
+            preload()
             gc.collect()
             gc.freeze()
         sys.stdout.flush()

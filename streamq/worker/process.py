@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from streamq.app import App
 
-__all__ = ["Exit", "be_worker"]
+__all__ = ["Exit", "be_worker", "preload"]
 
 
 class Exit(IntEnum):
@@ -56,6 +56,14 @@ def be_worker(app: App, make: Callable[[], Worker], supervisor: int) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # a handler that hangs in a thread must not keep it
+
+
+def preload() -> None:
+    """Import, in the supervisor, what every child will need: then its memory is shared."""
+    import streamq.engines.async_redis
+    import streamq.engines.link  # noqa: F401
+
+    _loop_factory()
 
 
 def _reset_signals() -> None:

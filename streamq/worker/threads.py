@@ -74,17 +74,17 @@ class Hopped:
 class ThreadSeat(Seat):
     """A thread that runs jobs."""
 
-    __slots__ = ("aimed_at", "count", "ident", "is_awake", "is_taking")
+    __slots__ = ("aimed_at", "ident", "is_awake", "is_taking")
 
     def __init__(self, *of_seat: Any) -> None:
         super().__init__(*of_seat)
-        self.ident, self.count = 0, 0
+        self.ident = 0
         self.is_awake, self.is_taking = True, False
         self.aimed_at: Row | None = None  # the job that an exception was sent to
 
 
 class Threads:
-    """The threads of one bench, ``slots`` at most. ``waiting``: not handed over yet; ``ended`` takes what is no plain completion."""
+    """The threads of one bench, ``slots`` at most. ``ended`` takes what is no plain completion."""
 
     def __init__(
         self,
@@ -98,21 +98,40 @@ class Threads:
         self._ended, self._changed = ended, changed
         self._loop = asyncio.get_running_loop()
         self._base = contextvars.copy_context()
-        self.waiting: deque[Bulk] = deque()
-        self._handed: deque[Bulk | Hopped] = deque()  # what threads may take
+        self._jobs: deque[Bulk | Hopped] = deque()  # what threads may take
         self._calls: SimpleQueue[bool] = SimpleQueue()  # True wakes a thread, False ends one
         self._seats: set[ThreadSeat] = set()
         self._endings: deque[tuple[Lot, Ending]] = deque()
-        self._given = self._withdrawn = self._hopped = self._counted = 0
-        self._rung, self._starts = False, 1
-        self._seen, self._taken, self._looking, self._roused_at = 0, 0, False, 0.0
-        self._rung_at = 0.0
+        self._brought = self._seen = self._taken = self._hopped = 0
+        self._limit, self._starts = slots, 1
+        self._is_rung = self._is_looking = False
+        self._rung_at = self._roused_at = 0.0
         self.hung = False
+
+    def arrive(self, row: Row, lot: Lot, plan: Plan) -> None:
+        """A delivery to run; ``feed`` sees to it."""
+        self._jobs.append((row, lot, plan))
+        self._brought += 1
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not begun."""
+        return len(self._jobs)
 
     @property
     def running(self) -> int:
-        """Jobs that were handed over in bulk and have not ended."""
-        return self._given - self._withdrawn - self._counted - sum(seat.count for seat in self._seats)
+        """Threads that run jobs of their own, not one that a runner waits for."""
+        return max(0, sum(seat.is_awake for seat in self._seats) - self._hopped)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs or waits, and all endings were handed in."""
+        return not (self._jobs or self._endings or self.running)
+
+    @property
+    def is_starved(self) -> bool:
+        """Jobs wait, and no thread has a slot to run them."""
+        return bool(self._jobs) and not any(seat.is_awake for seat in self._seats)
 
     def busy(self) -> Iterable[ThreadSeat]:
         """The threads that run a job."""
@@ -123,46 +142,40 @@ class Threads:
         while any(seat.is_taking for seat in self._seats):
             time.sleep(0)  # a thread has it in hand
         begun = [(seat.row, seat.lot) for seat in self.busy()]
-        waiting = [job for job in (*self._handed, *self.waiting) if not isinstance(job, Hopped)]
-        return [*begun, *((row, lot) for row, lot, _ in waiting)]
+        return begun + [(job[0], job[1]) for job in list(self._jobs) if not isinstance(job, Hopped)]
 
     def withdraw(self, wanted: Callable[[Row, Lot], bool]) -> list[tuple[Row, Lot]]:
         """Take back deliveries that have not begun."""
-        found: list[tuple[Row, Lot]] = []
-        queues: tuple[deque[Any], ...] = (self._handed, self.waiting)
-        for handed in queues:
-            for job in list(handed):
-                if not isinstance(job, Hopped) and wanted(job[0], job[1]):
-                    try:
-                        handed.remove(job)
-                    except ValueError:  # a thread was faster
-                        continue
-                    self._withdrawn += handed is self._handed
-                    found.append((job[0], job[1]))
-        return found
+        bulk = [job for job in list(self._jobs) if not isinstance(job, Hopped)]
+        return [(job[0], job[1]) for job in bulk if wanted(job[0], job[1]) and self._remove(job)]
 
     def feed(self, limit: int) -> None:
-        """Hand over what may run: ``limit`` jobs at a time."""
-        room = limit - self.running if self.waiting else 0
-        for _ in range(min(room, len(self.waiting))):
-            self._handed.append(self.waiting.popleft())
-            self._given += 1
+        """See to it that jobs are taken, by ``limit`` threads at most; one is always allowed, so that none starves."""
+        self._limit = max(1, limit)
         self._watch()
 
     async def run(self, seat: Seat, call: Call, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Run one handler and wait for it. When that is cancelled, the thread gets an exception and is left alone."""
+        """Run one handler and wait for it. When that is ended, the thread gets an exception and is left alone."""
         hopped = Hopped(seat, call, args, kwargs)
         self._hopped += 1
-        self._handed.append(hopped)
+        self._brought += 1
+        self._jobs.append(hopped)
         self._watch()
         try:
             return await hopped.future
-        except asyncio.CancelledError:
-            if hopped.thread is not None and seat.stop is not Stop.CANCEL:
+        except (asyncio.CancelledError, TimeoutError):
+            if not self._remove(hopped) and hopped.thread is not None and seat.stop is not Stop.CANCEL:
                 _raise_in(hopped.thread, TimeLimit)
             raise
         finally:
             self._hopped -= 1
+
+    def _remove(self, job: Bulk | Hopped) -> bool:
+        try:
+            self._jobs.remove(job)
+        except ValueError:  # a thread was faster
+            return False
+        return True
 
     def scan(self, now: float) -> None:
         """Interrupt what is late."""
@@ -200,8 +213,8 @@ class Threads:
     # How many threads
 
     def _watch(self) -> None:
-        """See to it that somebody takes what was handed over."""
-        if not self._handed:
+        """See to it that somebody takes what lies here."""
+        if not self._jobs:
             return
         now = clock()
         recent = now - PATIENCE
@@ -209,16 +222,16 @@ class Threads:
             seat.is_awake and seat.started > recent for seat in self._seats
         ):
             self._rouse(1, now)
-        if not self._looking:
-            self._looking, self._seen = True, self._given + self._hopped
-            self._taken = self._seen - len(self._handed)
+        if not self._is_looking:
+            self._is_looking, self._seen = True, self._brought
+            self._taken = self._brought - len(self._jobs)
             self._loop.call_later(PATIENCE, self._look)
 
     def _look(self) -> None:
         """Jobs that were there at the last look and have not begun need more threads, unless those awake are fast."""
-        self._looking = False
-        lying = len(self._handed)
-        taken = self._given + self._hopped - lying
+        self._is_looking = False
+        lying = len(self._jobs)
+        taken = self._brought - lying
         awake = sum(seat.is_awake for seat in self._seats)
         if lying and taken < self._seen and taken - self._taken < FAST * awake:
             self._rouse(min(self._starts, lying), clock())
@@ -230,10 +243,12 @@ class Threads:
     def _rouse(self, count: int, now: float) -> None:
         """Wake threads that sleep, and make the rest."""
         self._roused_at = now
-        asleep = sum(not seat.is_awake for seat in self._seats) - self._calls.qsize()
+        awake, called = sum(seat.is_awake for seat in self._seats), self._calls.qsize()
+        asleep = max(0, len(self._seats) - awake - called)
+        count = min(count, self._limit + self._hopped - awake - called)
         for _ in range(min(count, asleep)):
             self._calls.put(True)
-        for _ in range(min(count - max(asleep, 0), self._slots - len(self._seats))):
+        for _ in range(min(count - asleep, self._slots - len(self._seats))):
             self._start()
 
     def _start(self) -> None:
@@ -254,7 +269,6 @@ class Threads:
 
     def _gone(self, seat: ThreadSeat) -> None:
         self._seats.discard(seat)
-        self._counted += seat.count
         seat.cell.close()
         self._collect()
 
@@ -281,7 +295,7 @@ class Threads:
         """Run one job that was handed over, if there is one. While ``is_taking``, a job is in nobody's list."""
         seat.is_taking = True
         try:
-            job = self._handed.popleft()
+            job = self._jobs.popleft()
         except IndexError:
             seat.is_taking = False
             return False
@@ -313,7 +327,6 @@ class Threads:
         seat.rest()
         if ending is not None:
             self._endings.append((lot, ending))
-        seat.count += 1
         self._ring(at_once=False)
 
     def _failed(self, seat: ThreadSeat, error: BaseException) -> Ending:
@@ -323,11 +336,11 @@ class Threads:
 
     def _ring(self, *, at_once: bool) -> None:
         """Tell the loop of endings: at once when nothing is left to take, else a few hundred times a second."""
-        if self._rung:
+        if self._is_rung:
             return
         now = clock()
-        if at_once or not self._handed or now - self._rung_at > COMPANY:
-            self._rung, self._rung_at = True, now
+        if at_once or not self._jobs or now - self._rung_at > COMPANY:
+            self._is_rung, self._rung_at = True, now
             self._on_loop(self._collect)
 
     def _on_loop(self, call: Callable[..., None], *args: Any) -> None:
@@ -336,7 +349,7 @@ class Threads:
 
     def _collect(self) -> None:
         """On the loop: whatever threads handed in."""
-        self._rung = False
+        self._is_rung = False
         while self._endings:
             self._ended(*self._endings.popleft())
         self._changed()
