@@ -56,7 +56,7 @@ function sq.begin(anchor, asked)
   if c.mono > c.ms then c.ms, c.seq = c.mono, 0 end
   if c.old_epoch and c.old_epoch ~= c.epoch then
     c.ms, c.seq = math.max(c.ms + 1, c.mono + sq.JUMP), 0
-    c.fence, c.new_epoch = c.fence + sq.JUMP * 1000, true
+    c.fence, c.new_epoch = math.max(c.fence, (c.now - c.step) * 1000) + sq.JUMP * 1000, true
   end
   c.graced = c.new_epoch or c.step > c.lease / 2
   if c.graced then c.grace = c.mono + c.lease end
