@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulation.ledger import Violation
 from simulation.network import ANCHOR
 from streamq.errors import JobNotFound, UniqueConflict, WrongState
-from streamq.protocol import control
+from streamq.protocol import control, inspect
+
+LISTS = ("pending", "active", "delayed", "dead", "tag:red")
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -21,6 +24,7 @@ class Operators:
         self._plan(500, 2_500, self._handle_dead)
         self._plan(500, 2_500, self._promote)
         self._plan(12_000, 30_000, self._purge)
+        self._plan(300, 1_500, self._look_around)
         world.clock.after(7_000, self._pause)
 
     def _plan(self, least: int, most: int, action: object) -> None:
@@ -78,3 +82,19 @@ class Operators:
         while step.cursor:
             step = self.world.network.execute(control.purge_step, what, step.cursor, step.bound)
             self.world.network.seen[f"purged {what}"] += step.touched
+
+    def _look_around(self) -> None:
+        """Somebody looks at a job and at a list: in every state there is an answer, and it is true."""
+        network, random = self.world.network, self.world.random
+        recent = list(self.world.ledger.jobs)[-60:]
+        if recent:
+            job = random.choice(recent)
+            state = network.execute(inspect.job, job).get("state", "unknown")
+            sentences = network.execute(inspect.explain, job)
+            if sentences[0] != state:
+                raise Violation(f"{job} is {state}, and explained as {sentences}")
+        page = network.execute(inspect.list_jobs, random.choice(LISTS), "-", 20)
+        for row in page.jobs:
+            self.world.ledger.get(row.id)
+        network.execute(inspect.stats)
+        network.execute(inspect.workers)

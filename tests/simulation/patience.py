@@ -15,8 +15,13 @@ CALM_BOUND = 60
 FAULTY_BOUND = CAP + 500
 SETTLING = CAP + 2_000  # after a clock step: a watchman may sleep the cap
 OVERTAKING_BOUND = 9 * AGE + 500
+EPOCH_TOLERANCE = (
+    JUMP + 2_500
+)  # the generator stands still until its jump is over, and a new master's clock may be behind
 COMMAND_BOUND = LEASE // 3 + CAP + 500
-LEAVING_BOUND = 2_500  # grace or not: the next calls empty it in parts
+LEAVING_BOUND = (
+    2_500  # grace or not: the next calls empty it in parts; twice that where one host makes them all
+)
 SUSPECT_BOUND = LEASE + CAP
 
 
@@ -58,15 +63,11 @@ class Patience:
         return [
             *self._overslept(shard, hosts),
             *self._overtaken(shard),
-            *self._kept_by_the_dead(shard),
+            *self._kept_by_the_dead(shard, hosts),
             *self._unknown_to_owner(shard, hosts),
             *self._untold(shard, hosts),
             *self._unproven(shard, hosts),
-            *(
-                f"busy and counted as idle: {h.busy_consumer}"
-                for h in hosts
-                if h.busy_consumer in shard.zsets["idle"]
-            ),
+            *self._busy_and_idle(shard, hosts),
         ]
 
     def _overslept(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
@@ -99,12 +100,12 @@ class Patience:
         if not self.one_by_one:
             return
         oldest = min(unmoved([entry.job for entry in shard.waiting]), default=None)
-        bound = OVERTAKING_BOUND + (JUMP if self.witness.epochs else 0)
+        bound = OVERTAKING_BOUND + (EPOCH_TOLERANCE if self.witness.epochs else 0)
         for born, name in unmoved(delivered):
             if oldest and born > oldest[0] + bound:
                 yield f"{oldest[1]} was overtaken by {name}, which came {born - oldest[0]} ms later"
 
-    def _kept_by_the_dead(self, shard: Shard) -> Iterator[str]:
+    def _kept_by_the_dead(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         for consumer, died in list(self.died.items()):
             if consumer not in shard.hashes["consumers"]:
                 del self.died[consumer]
@@ -116,7 +117,7 @@ class Patience:
         for consumer, left in list(self.witness.left.items()):
             if consumer not in shard.hashes["consumers"]:
                 del self.witness.left[consumer]
-            elif self.clock.t - max(left, self._awake_since) > LEAVING_BOUND:
+            elif self.clock.t - max(left, self._awake_since) > LEAVING_BOUND * (2 if len(hosts) == 1 else 1):
                 yield f"{consumer} left and still keeps deliveries"
 
     def _unknown_to_owner(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
@@ -126,6 +127,11 @@ class Patience:
                 continue  # after a failover it may own what it settled; it retires before long
             if entry.owner in known and (entry.level, entry.id) not in known[entry.owner]:
                 yield f"{entry.delivery} belongs to {entry.owner}, whose process does not know it"
+
+    def _busy_and_idle(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
+        busy = {host.busy_consumer for host in hosts if host.busy_consumer} - self.witness.excused
+        for consumer in sorted(busy & shard.zsets["idle"].keys()):
+            yield f"busy and counted as idle: {consumer}"
 
     def _untold(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         listening = {consumer for host in hosts if host.steady for consumer in host.known()}

@@ -43,7 +43,9 @@ PLANTS: dict[str, Edit] = {
     "ids do not jump in a new epoch": Edit(
         CLOCK, "c.ms, c.seq = math.max(c.ms + 1, c.mono + sq.JUMP), 0", "c.ms = c.ms + 0"
     ),
-    "fences do not jump in a new epoch": Edit(CLOCK, "c.fence + sq.JUMP * 1000, true", "c.fence, true"),
+    "fences do not jump in a new epoch": Edit(
+        CLOCK, "math.max(c.fence, (c.now - c.step) * 1000) + sq.JUMP * 1000, true", "c.fence, true"
+    ),
     "clean through epochs": Edit(
         CONSUMERS, "clean = state == 'clean' and epoch == c.epoch", "clean = state == 'clean'"
     ),

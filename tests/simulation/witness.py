@@ -23,6 +23,7 @@ from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob
 from streamq.protocol.results import WAITING, Ending
 
 Answers = list[Any]
+LIVING = ("scheduled", "pending", "active", "retrying")
 RENEWAL_TOLERANCE = 60  # ms between the driver's clock and the shard's, after steps
 
 
@@ -374,6 +375,20 @@ class Witness:
                 self.ledger.drop(job)
             else:
                 self.ledger.end(job, "cancelled")
+
+    # looking
+
+    def _saw_job(self, args: Sequence[Any], value: dict[str, str], answers: Answers) -> None:
+        job, state = self.ledger.jobs.get(args[0]), value.get("state")
+        if job is None:
+            return
+        if job.end is None and state not in LIVING:
+            self.reconcile(self.look())
+        kept = (None, "dead") if job.end == "purged" else (None, job.end)
+        if state not in (LIVING if job.end is None else kept):
+            raise Violation(f"{job.id} is {job.end or 'open'}, and shown as {state}")
+        if job.end is None and value.get("body", job.body) != job.body:
+            raise Violation(f"another job's body is shown for {job.id}: {value}")
 
     # waiting
 
