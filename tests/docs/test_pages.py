@@ -45,7 +45,7 @@ def test_the_programs_of_the_pages_are_right_for_the_type_checker(tmp_path: Path
         "mypy",
         "--strict",
         "--cache-dir",
-        str(CHECKOUT / ".mypy_cache"),
+        str(CHECKOUT / ".mypy_cache" / "pages"),
         *map(str, files),
     ]
     checked = subprocess.run(
