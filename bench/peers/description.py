@@ -29,7 +29,8 @@ class Peer:
 
     ``worker`` is its own command; with ``{processes}`` in it, it is started once, else once for each process.
     ``pace``: about how many jobs a second a process runs, from which the number of jobs is worked out. ``bulk`` is how
-    many jobs are put in at once (empty: it has no way). ``server``: ``redis``, ``postgres``, or ``none`` (in here).
+    many jobs are put in at once (empty: it has no way). ``server``: ``redis``, ``redis 8.6`` or ``postgres``.
+    ``environment``: that of another peer's name, when they share one.
     """
 
     name: str

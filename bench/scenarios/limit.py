@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
+from bench.compiling import NoCompiler, compiled
 from bench.ground import Run, middle
-from bench.limit import NoCompiler, compiled
-from bench.places import CACHE
+from bench.places import CACHE, ROOT
 
+SOURCE = ROOT / "bench/limit/life.c"
 BATCH = 200
 ROUNDS = 3
 
@@ -15,7 +16,7 @@ ROUNDS = 3
 def measure(run: Run) -> dict[str, object]:
     """Jobs/s to add, to drain, and through the whole life (added, taken and ended at once), by number of connections."""
     try:
-        program = str(compiled(CACHE / "limit"))
+        program = str(compiled(SOURCE, CACHE / "limit"))
     except NoCompiler as reason:
         return {"not_available": str(reason)}
     jobs, figures = max(run.size(300_000), 4 * BATCH), {}

@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
-from bench.ground import Run, middle
+from bench.compiling import NoCompiler, compiled
+from bench.ground import Run, Server, middle
 from bench.peers.crew import PeerFailed
 from bench.peers.description import Peer, peers
 from bench.peers.environments import NotInstalled, environment, versions
 from bench.peers.postgres import NoPostgres, Postgres
 from bench.peers.stand import Stand
+from bench.places import CACHE, ROOT
 
+NEWER = ROOT / "bench/peers/newer.c"
 ROUNDS = 3
-
-
-class WrongServer(Exception):
-    """The run's server is not one that a peer works with; the sentence says which it needs."""
 
 
 def measure(run: Run) -> dict[str, object]:
@@ -42,29 +42,29 @@ def measure(run: Run) -> dict[str, object]:
 def _ready(stack: contextlib.ExitStack, run: Run, peer: Peer, figures: dict[str, object]) -> Stand | None:
     """A peer with its environment and its server; None, and a figure that says why, when they are not to be had."""
     try:
-        _check_server(run, peer)
         environment(peer)
         postgres = stack.enter_context(Postgres()) if peer.server == "postgres" else None
+        is_old = peer.server == "redis 8.6" and not _is_redis_8_6(run.server)
+        stand = Stand(peer, _with_newer(stack, run) if is_old else run, postgres)
         found = versions(peer) | ({"PostgreSQL": postgres.version()} if postgres else {})
-    except (NotInstalled, NoPostgres, WrongServer) as reason:
+    except (NotInstalled, NoPostgres, NoCompiler) as reason:
         figures[f"{peer.name}.not_available"] = str(reason)
         return None
     listed = ", ".join(f"{name} {number}" for name, number in found.items())
-    figures[f"{peer.name}.about"] = f"{listed}; {peer.about}"
-    return Stand(peer, run, postgres)
+    server = f"server: {NEWER.name} in place of Redis 8.6; " if is_old else ""
+    figures[f"{peer.name}.about"] = f"{listed}; {server}{peer.about}"
+    return stand
 
 
-def _check_server(run: Run, peer: Peer) -> None:
-    """A peer that wants ``redis <version>`` gets no other server. Raises WrongServer."""
-    kind, _, least = peer.server.partition(" ")
-    if not least:
-        return
-    info = run.server.raw.info("server")
-    name = str(info.get("server_name", "redis"))
-    number = str(info.get("valkey_version", info["redis_version"]))
-    if name != kind or _ordered(number) < _ordered(least):
-        raise WrongServer(f"it needs {peer.server} or newer, and the server of this run is {name} {number}")
+def _is_redis_8_6(server: Server) -> bool:
+    info = server.raw.info("server")
+    return "valkey_version" not in info and tuple(map(int, info["redis_version"].split("."))) >= (8, 6)
 
 
-def _ordered(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _with_newer(stack: contextlib.ExitStack, run: Run) -> Run:
+    """The same kind of server once more, with the module that makes it accept the newer commands. Raises NoCompiler."""
+    module = compiled(NEWER, CACHE / "newer", "-fPIC", "-shared")
+    extra = ("--loadmodule", str(module))
+    return replace(
+        run, server=stack.enter_context(Server(run.server.kind, aof=run.server.aof, tcp=True, extra=extra))
+    )

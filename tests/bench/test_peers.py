@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from bench.compiling import NoCompiler, compiled
 from bench.ground import Run
 from bench.peers.crew import PeerFailed
-from bench.peers.description import described, peers
+from bench.peers.description import Peer, described, peers
 from bench.peers.environments import NotInstalled, command
 from bench.peers.listening import Listening
 from bench.peers.postgres import NoPostgres, Postgres
 from bench.peers.stand import Stand
 from bench.scenarios import peers as scenario
-from servers import Server
+from servers import KINDS, Server
 
 FIGURES = {
     "single_jobs_per_s", "single_p50_ms", "single_p99_ms", "bulk_jobs_per_s", "server_bytes_per_job",
@@ -25,7 +26,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("peer", peers(), ids=lambda peer: peer.name)
-def test_a_peer_says_what_a_reader_of_its_figures_must_know(peer) -> None:
+def test_a_peer_says_what_a_reader_of_its_figures_must_know(peer: Peer) -> None:
     assert all("==" in needed or needed == "typing_extensions" for needed in peer.dependencies)
     assert peer.worker
     assert peer.pace > 0
@@ -49,10 +50,35 @@ def test_streamq_is_measured_as_any_other_peer(valkey: Server, monkeypatch: pyte
     assert "durability" in str(found["streamq.about"])
 
 
-def test_a_peer_whose_server_is_not_to_be_had_is_reported(valkey: Server) -> None:
-    found = scenario.measure(Run(valkey, 0.0, ("chasquimq",)))
-    assert set(found) == {"chasquimq.not_available"}
-    assert "needs redis 8.6 or newer" in str(found["chasquimq.not_available"])
+def test_a_peer_that_cannot_be_had_is_reported_with_the_reason(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_environment(peer: Peer) -> Path:
+        raise NotInstalled(f"{peer.name} is not for this machine")
+
+    monkeypatch.setattr(scenario, "environment", no_environment)
+    found = scenario.measure(Run(valkey, 0.0, ("arq",)))
+    assert found == {"arq.not_available": "arq is not for this machine"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_older_server_accepts_newer_commands_by_a_module(kind: str, tmp_path: Path) -> None:
+    try:
+        module = compiled(scenario.NEWER, tmp_path, "-fPIC", "-shared")
+    except NoCompiler as reason:
+        pytest.skip(str(reason))
+    with Server(kind, extra=("--loadmodule", str(module))) as server:
+        call = server.raw.execute_command
+        for _ in range(2):
+            call("XADD", "s", "IDMP", "producer", "1", "*", "name", "value")
+        server.raw.xgroup_create("s", "g", "0")
+        ((_, entries),) = call(
+            *["XREADGROUP", "GROUP", "g", "c", "COUNT", "10", "CLAIM", "1000", "STREAMS", "s", ">"]
+        )
+        assert len(entries) == 2
+        assert call("XACKDEL", "s", "g", "IDS", 3, *(entry for entry, _ in entries), "5-5") == [1, 1, -1]
+        assert server.raw.xlen("s") == 0
+        assert server.raw.xpending("s", "g")["pending"] == 0
 
 
 def test_a_worker_that_ends_is_a_failure_with_its_last_words(valkey: Server) -> None:
