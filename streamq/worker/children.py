@@ -23,6 +23,7 @@ from streamq.errors import StreamqError
 from streamq.protocol.consume import abandon
 from streamq.worker.page import FOREVER, Page
 from streamq.worker.process import be_worker, preload
+from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Children", "Death"]
 
 LATE = 1.0  # seconds after a deadline in which a child ends a late handler by itself
+SLOW = 5.0  # seconds without a turn of its loop after which what a child has not begun is given to others
 STUCK = 30.0  # seconds without a turn of its loop, though no handler has begun, after which a child is killed
 
 clock = time.monotonic
@@ -46,6 +48,9 @@ class Child:
     alone: bool = False
     born: float = field(default_factory=clock)
     is_leaving: bool = False
+    rescued_at: float = (
+        0.0  # the heartbeat since which nothing has turned, when its waiting jobs were given back
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,19 @@ class Children:
             deadline, heartbeat = child.page.earliest_deadline(), child.page.heartbeat or now
             if now > deadline + LATE:
                 self._kill(child, "a handler is past its deadline and cannot be ended")
+            elif now > heartbeat + SLOW and child.rescued_at != heartbeat:
+                self._rescue(child, heartbeat)
             elif now > heartbeat + STUCK and deadline == FOREVER and not _has_started(child):
                 self._kill(child, f"its loop has not turned for {now - heartbeat:.0f} s")
+
+    def _rescue(self, child: Child, heartbeat: float) -> None:
+        try:
+            released = release_unbegun(self._engine, child.anchors, child.page)
+        except StreamqError as error:
+            self._log.warning("worker.stuck", pid=child.pid, error=str(error))
+            return
+        child.rescued_at = heartbeat
+        self._log.warning("worker.stuck", pid=child.pid, seconds=SLOW, given_back=released)
 
     def _kill(self, child: Child, why: str) -> None:
         if not child.is_leaving or child.page.earliest_deadline() != FOREVER:

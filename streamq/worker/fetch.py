@@ -19,7 +19,7 @@ from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
-from streamq.protocol.consume import Taken, finish, report, retire, take
+from streamq.protocol.consume import Taken, report, take
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite
@@ -31,8 +31,10 @@ from streamq.worker.membership import Membership
 from streamq.worker.notices import Notices
 from streamq.worker.outbox import Batch, Ending
 from streamq.worker.page import Section
+from streamq.worker.pauses import Pauses
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
+from streamq.worker.settling import Refused, Settling
 from streamq.worker.telling import Telling
 from streamq.worker.verdict import Stop, Verdict
 
@@ -77,12 +79,13 @@ class Fetch:
         self._telling = Telling(post.anchor, post.queue, payloads, self.send, self._poke)
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
+        self._settling = Settling(post.anchor, self._members, notices, self._settled)
         self._appetite = Appetite(clock())
         self._wake = asyncio.Event()
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._is_asleep = self._must_call = self._is_paused = False
+        self._is_asleep = self._must_call = self._is_paused = self._is_careful = False
         self._suspects_since: float | None = None
         self.answered, self.settled = clock(), 0
         self._found_nothing = False
@@ -91,7 +94,7 @@ class Fetch:
 
     async def run(self) -> None:
         """Work until ``stop`` was called and all is settled. Gets over lost connections by itself."""
-        pauses = _Pauses()
+        pauses = Pauses()
         while not self._is_done():
             try:
                 await self._session(pauses)
@@ -203,7 +206,7 @@ class Fetch:
 
     # One connection
 
-    async def _session(self, pauses: _Pauses) -> None:
+    async def _session(self, pauses: Pauses) -> None:
         link = await self._engine.link(self.post.anchor, self._rung, self._lost)
         try:
             me = await self._members.join(link)
@@ -232,25 +235,31 @@ class Fetch:
         isolate = self._isolate_now(me)
         self._cancel_timers()
         self._must_call = False
+        if self._is_careful:
+            await self._settling.settle_singly(link, me)
+            self._is_careful = False
         batch = me.outbox.drain(me.offset)
         asked = clock()
         try:
             call = take(self.post.anchor, 0, me.id, me.generation, n, isolate, batch.arguments)
             taken = call.read(await link.call(call))
-        except BaseException:
+        except BaseException as error:
             me.outbox.put_back(batch)
+            self._is_careful = isinstance(error, Refused)
             raise
         self._wake.clear()
         self.answered = clock()
         self._settled(me, batch, taken.refused, taken.wanted)
         self._receive(me, taken, n, asked)
-        await self._settle_leavers(link)
+        await self._settling.settle_leavers(link)
         self.changed()
 
     def _appetite_now(self, me: Consumer) -> int:
         """For how many to ask: all that there is room for when it may sleep afterwards, else a worthwhile number."""
         bench = self.bench
         if self.post.alone or self._is_paused or bench.is_stopping or me.is_over:
+            return 0
+        if self._must_isolate():
             return 0
         if self._is_asleep or self._appetite.worth_asking(bench.free, bench.waiting):
             return self._appetite.missing(bench.free, bench.waiting)
@@ -262,8 +271,11 @@ class Fetch:
             return 0
         if self.post.alone:
             return 1
+        return int(self._must_isolate())
+
+    def _must_isolate(self) -> bool:
         waited = self._suspects_since is not None and clock() - self._suspects_since > SUSPECTS_AFTER
-        return int(self.post.adopts_suspects and waited and self.bench.is_idle)
+        return self.post.adopts_suspects and waited and self.bench.is_idle
 
     def _receive(self, me: Consumer, taken: Taken, n: int, asked: float) -> None:
         me.heard(taken.mono)
@@ -298,22 +310,6 @@ class Fetch:
         self.settled += batch.size - len(wanted)
         self._appetite.finished(batch.size, self.answered)
         self._notices.refused(refused)
-
-    async def _settle_leavers(self, link: Link) -> None:
-        """Ids that were taken back settle what is left under them, then they are retired."""
-        for old in self._members.leavers():
-            batch = old.outbox.drain(old.offset)
-            if batch.size:
-                try:
-                    call = finish(self.post.anchor, 0, old.id, old.generation, batch.arguments)
-                    finished = call.read(await link.call(call))
-                except BaseException:
-                    old.outbox.put_back(batch)
-                    raise
-                self._settled(old, batch, finished.refused, finished.wanted)
-            if self._members.has_ended(old):
-                await link.call(retire(self.post.anchor, 0, old.id))
-                self._members.forget(old)
 
     def _obey(self, command: str) -> None:
         match command.split(" "):
@@ -374,20 +370,6 @@ class Fetch:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-
-
-class _Pauses:
-    """Seconds between attempts to connect: they grow, with jitter, so that a fleet does not come back at once."""
-
-    def __init__(self) -> None:
-        self._next = 0.05
-
-    def next(self) -> float:
-        pause, self._next = self._next, min(self._next * 2, 5.0)
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
-
-    def reset(self) -> None:
-        self._next = 0.05
 
 
 def _shortened(seconds: float) -> float:

@@ -130,7 +130,8 @@ class Membership:
         return Consumer(registered.consumer, self._post.place, outbox, registered.mono)
 
     async def _adopt(self, link: Link, consumer: Consumer) -> None:
-        consumer.generation += 1
+        consumer.generation += 2  # the one between is its supervisor's (see rescue)
+        self._post.section.connected(consumer.id, consumer.generation)
         call = adopt(self._post.anchor, 0, consumer.id, consumer.generation)
         adopted = call.read(await link.call(call))
         consumer.heard(adopted.mono)

@@ -21,7 +21,7 @@ from streamq.worker.plan import Plan
 from streamq.worker.statistics import SMALL, bucket_of
 from streamq.worker.verdict import Fault, Verdict, fault_of
 
-__all__ = ["Batch", "Completion", "Ending", "Outbox"]
+__all__ = ["BATCH", "Batch", "Completion", "Ending", "Outbox"]
 
 BATCH = 500  # deliveries settled in one call
 BYTES = 2**20  # of results and texts in one call
@@ -110,16 +110,16 @@ class Outbox:
             items[:] = [item for item in items if (level, item[0]) in owned]
         self._endings = deque(e for e in self._endings if (e.level, e.entry) in owned)
 
-    def drain(self, mono_offset: float) -> Batch:
-        """Take what one call can settle. ``mono_offset``: the shard's clock less this process's, in seconds."""
+    def drain(self, mono_offset: float, most: int = BATCH) -> Batch:
+        """Take ``most`` of what one call can settle. ``mono_offset``: the shard's clock less this process's, in seconds."""
         batch = Batch()
         for level, items in self._plain.items():
-            if items and batch.size < BATCH:
-                taken = items[: BATCH - batch.size]
+            if items and batch.size < most:
+                taken = items[: most - batch.size]
                 del items[: len(taken)]
                 self._add_plain(batch, level, taken, mono_offset)
         left = BYTES
-        while self._endings and batch.size < BATCH and left > 0:
+        while self._endings and batch.size < most and left > 0:
             ending = self._endings.popleft()
             arguments = self._settlement(ending)
             left -= sum(len(part) for part in arguments if isinstance(part, str | bytes))

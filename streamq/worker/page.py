@@ -33,17 +33,18 @@ class Condition(IntEnum):
 
 
 class Entitled(NamedTuple):
-    """A consumer and when its lease was renewed last; 0: never."""
+    """A consumer, when its lease was renewed last (0: never), and the generation of its connection."""
 
     id: str
     renewed: float
+    generation: int
 
 
 class Page:
     """The page of one process with a section for each of its queues, each with ``seats`` cells."""
 
     def __init__(self, seats: Sequence[int]) -> None:
-        sizes = [CONSUMERS * (_NUMBER + _TEXT) + count * (_NUMBER + _TEXT) for count in seats]
+        sizes = [CONSUMERS * (2 * _NUMBER + _TEXT) + count * (_NUMBER + _TEXT) for count in seats]
         self._memory = mmap.mmap(-1, _HEAD * _NUMBER + sum(sizes))
         self._numbers = memoryview(self._memory).cast("d")
         self.sections: list[Section] = []
@@ -91,7 +92,8 @@ class Section:
     def __init__(self, memory: mmap.mmap, numbers: memoryview[float], start: int, seats: int) -> None:
         self._memory, self._numbers, self._seats = memory, numbers, seats
         self._renewed = start // _NUMBER
-        self._deadlines = self._renewed + CONSUMERS
+        self._generations = self._renewed + CONSUMERS
+        self._deadlines = self._generations + CONSUMERS
         self._consumers = (self._deadlines + seats) * _NUMBER
         self._started = self._consumers + CONSUMERS * _TEXT
         self._free = list(range(seats - 1, -1, -1))
@@ -113,18 +115,27 @@ class Section:
         """The process has a new consumer, whose lease began at ``renewed``."""
         slot = next((i for i in range(CONSUMERS) if not self._id(i)), CONSUMERS - 1)
         self._numbers[self._renewed + slot] = renewed
+        self._numbers[self._generations + slot] = 0
         self._write_id(slot, consumer)
+
+    def connected(self, consumer: str, generation: int) -> None:
+        """The consumer came back on a new connection."""
+        for slot in self._slots(consumer):
+            self._numbers[self._generations + slot] = generation
 
     def strike(self, consumer: str) -> None:
         """A consumer is retired."""
-        for slot in range(CONSUMERS):
-            if self._id(slot) == consumer:
-                self._write_id(slot, "")
+        for slot in self._slots(consumer):
+            self._write_id(slot, "")
 
     def entitled(self) -> list[Entitled]:
         """The consumers that the process has."""
-        found = [(self._id(i), self._numbers[self._renewed + i]) for i in range(CONSUMERS)]
-        return [Entitled(consumer, renewed) for consumer, renewed in found if consumer]
+        numbers, renewed, generations = self._numbers, self._renewed, self._generations
+        found = [
+            Entitled(self._id(i), numbers[renewed + i], int(numbers[generations + i]))
+            for i in range(CONSUMERS)
+        ]
+        return [entitled for entitled in found if entitled.id]
 
     def renewed(self, consumer: str) -> float:
         """When the consumer's lease was renewed last; 0 when it is none of this process."""
@@ -132,9 +143,8 @@ class Section:
 
     def mark_renewed(self, consumer: str, at: float) -> None:
         """Written by whoever renews: when it asked for it."""
-        for slot in range(CONSUMERS):
-            if self._id(slot) == consumer:
-                self._numbers[self._renewed + slot] = at
+        for slot in self._slots(consumer):
+            self._numbers[self._renewed + slot] = at
 
     def started(self) -> list[str]:
         """The deliveries that have begun and not ended, as ``<level>-<entry>``."""
@@ -143,6 +153,9 @@ class Section:
     def earliest_deadline(self) -> float:
         """When the first of the running handlers must have ended."""
         return min(self._numbers[self._deadlines : self._deadlines + self._seats], default=FOREVER)
+
+    def _slots(self, consumer: str) -> list[int]:
+        return [slot for slot in range(CONSUMERS) if self._id(slot) == consumer]
 
     def _texts(self) -> Iterator[str]:
         for seat in range(self._seats):

@@ -101,6 +101,21 @@ def test_a_handler_that_holds_the_interpreter_is_killed_and_its_neighbours_are_f
         assert crew.logged("worker.killed")
 
 
+def test_what_a_stuck_process_has_not_begun_is_given_to_others_and_what_it_runs_completes_once(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    calls = [yard.holds_it_for.call("holder", 9), *(yard.add.call(i, i) for i in range(20))]
+    jobs = yard.app.enqueue_many(calls)
+    with Crew(valkey, tmp_path, workers=1) as first:
+        until(first.begun("holder"))
+        with Crew(valkey, tmp_path, workers=1):
+            assert [job.result(timeout=8) for job in jobs[1:]] == [2 * i for i in range(20)]
+            assert len(first.lines("begin", "holder")) == 1
+            assert jobs[0].result(timeout=10) == "holder"
+            until(lambda: is_balanced(yard.app))
+            assert stats(yard.app)["completed"] == 21
+
+
 def test_term_finishes_what_runs_and_leaves_nothing_behind(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:

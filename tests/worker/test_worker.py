@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from deaf_proxy import DeafProxy
 from servers import Server
@@ -410,3 +411,29 @@ def test_a_worker_whose_lease_cannot_be_renewed_ends_its_jobs_before_others_may_
                 await counted(app, completed=1, active=0)
 
         asyncio.run(scene())
+
+
+def test_an_ending_that_the_server_refuses_holds_up_no_other(app: App, server: Server) -> None:
+    @app.task(attempts=2, backoff=0.01)
+    async def fails() -> None:
+        await asyncio.sleep(0.2)
+        raise ValueError("no")
+
+    @app.task(result_ttl="1m")
+    async def works(i: int) -> int:
+        await asyncio.sleep(0.2)
+        return i
+
+    async def scene() -> None:
+        async with working(app):
+            spoiled = await fails.aenqueue()
+            jobs = [await works.aenqueue(i) for i in range(5)]
+            await counted(app, active=6)
+            record = f"sq:{{default}}:job:{spoiled.id.removeprefix('default-')}"
+            server.raw.set(record, "a stranger put this here")
+            assert await asyncio.gather(*(job.aresult(timeout=10) for job in jobs)) == list(range(5))
+            server.raw.delete(record)
+
+    with capture_logs() as lines:
+        asyncio.run(scene())
+    assert [line for line in lines if line["event"] == "job.cannot_be_settled"]

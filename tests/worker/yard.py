@@ -74,6 +74,13 @@ async def holds_the_interpreter(name: str) -> None:
     ctypes.PyDLL(None).sleep(60)
 
 
+@app.task(result_ttl="1m", timeout=60)
+async def holds_it_for(name: str, seconds: float) -> str:
+    write("begin", name, os.getpid())
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    return name
+
+
 @app.task
 async def exits(name: str) -> None:
     write("begin", name, os.getpid())

@@ -1,0 +1,77 @@
+"""The pure parts of a worker: how many jobs it asks for, its histograms, its page."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from streamq.worker.appetite import Appetite
+from streamq.worker.page import Page
+from streamq.worker.statistics import Tally, bucket_of, quantile
+
+
+def test_nothing_is_taken_ahead_before_the_pace_is_known() -> None:
+    appetite = Appetite(0.0)
+    assert appetite.missing(free=10, waiting=0) == 10
+    assert appetite.missing(free=10, waiting=7) == 3
+    assert appetite.missing(free=0, waiting=0) == 0
+
+
+def test_fast_jobs_are_taken_in_hundreds_and_slow_ones_are_not_hoarded() -> None:
+    fast, slow = Appetite(0.0), Appetite(0.0)
+    fast.finished(1000, now=0.01)
+    slow.finished(1, now=2.0)
+    assert fast.missing(free=0, waiting=0) == 500
+    assert slow.missing(free=0, waiting=0) == 0
+    assert slow.missing(free=4, waiting=0) == 4
+
+
+def test_a_round_trip_is_made_when_half_of_the_wanted_are_missing() -> None:
+    appetite = Appetite(0.0)
+    assert appetite.worth_asking(free=10, waiting=5)
+    assert not appetite.worth_asking(free=10, waiting=6)
+    assert not appetite.worth_asking(free=0, waiting=0)
+
+
+@pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
+def test_a_quantile_is_within_seven_percent(q: float) -> None:
+    values = sorted(int(random.Random(7).lognormvariate(8, 2)) for _ in range(10_000))
+    counts: dict[int, int] = {}
+    for value in values:
+        counts[bucket_of(value)] = counts.get(bucket_of(value), 0) + 1
+    assert quantile(counts.items(), q) == pytest.approx(values[int(q * len(values))], rel=0.07)
+
+
+def test_counts_are_told_once() -> None:
+    tally = Tally("send")
+    tally.single("completed", 0.001)
+    tally.single("dead", 0.001)
+    told = dict(tally.drain())
+    assert told["ended:send:completed"] == told["ended:send:dead"] == 1
+    assert told[f"run:send:{bucket_of(1000)}"] == 2
+    assert tally.drain() == []
+
+
+def test_a_page_says_what_runs_until_when_and_under_which_ids() -> None:
+    page = Page([4, 2])
+    section, other = page.sections
+    cells = [section.cell() for _ in range(3)]
+    cells[0].start(b"5-1732448000000-0")
+    cells[0].until(time.monotonic() + 9)
+    cells[1].start(b"9-7-1")
+    assert sorted(section.started()) == ["5-1732448000000-0", "9-7-1"]
+    assert page.earliest_deadline() == pytest.approx(time.monotonic() + 9, abs=1)
+    cells[0].close()
+    assert section.started() == ["9-7-1"]
+    assert page.earliest_deadline() == float("inf")
+    assert other.started() == []
+    section.enroll("c1", 5.0)
+    section.enroll("c2", 6.0)
+    section.mark_renewed("c1", 7.0)
+    section.connected("c2", 4)
+    assert section.entitled() == [("c1", 7.0, 0), ("c2", 6.0, 4)]
+    section.strike("c1")
+    assert [entitled.id for entitled in section.entitled()] == ["c2"]
+    assert section.renewed("c1") == 0.0
