@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +33,7 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*SCENARIOS, *BY_NAME))}")
     peers = tuple(name for name in chosen.peers.split(",") if name)
     names = chosen.names or (["peers"] if peers else list(SCENARIOS))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and workers are ended too
     found = measure(names, chosen.server, not chosen.no_aof, 0.05 if chosen.quick else 1.0, peers)
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{chosen.server}-{'aof' if not chosen.no_aof else 'memory'}-{int(time.time())}.json"

@@ -82,9 +82,10 @@ def _kind(result: dict[str, Any]) -> str:
 def _section(kind: str, found: dict[str, Any]) -> str:
     machine = found["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    python = f"Python {machine['python']}"
     lines = [
         f"## {kind}\n",
-        f"{machine['date']}, {machine['cores']} cores shared by all, {machine['system']}, Python {machine['python']}; {versions}.\n",
+        f"{machine['date']}, {machine['cores']} cores shared by all, {machine['system']}, {python}; {versions}.\n",
         "| figure | measured | bound | |",
         "|---|---|---|---|",
     ]

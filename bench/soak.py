@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the fleet are ended too
     with Server(chosen.server, aof=True) as server:
         wrong = soak(Run(server, 1.0), seconds(chosen.length, "length"), chosen.users, chosen.workers)
     for sentence in wrong:
