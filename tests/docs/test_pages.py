@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -57,6 +58,15 @@ def test_the_programs_of_the_pages_are_right_for_the_type_checker(tmp_path: Path
 
 def test_the_program_of_the_readme_is_the_first_example() -> None:
     assert blocks(CHECKOUT / "README.md", "python") == [(CHECKOUT / "examples" / "hello.py").read_text()]
+
+
+def test_the_tests_that_a_page_shows_pass() -> None:
+    shown: dict[str, Any] = {}
+    exec("".join(blocks(CHECKOUT / "docs" / "how-to" / "test-your-code.md", "python")), shown)
+    tests = [test for name, test in shown.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
 
 
 @pytest.mark.parametrize("command", commands())

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from servers import Server
+from streamq.config import Config
 from streamq.library import library
+from streamq.wire import payloads_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis-cli.md"
 ID = r"\d{13}-\d+|c\d{16}"
@@ -92,3 +94,11 @@ def test_every_command_of_the_page_answers_what_the_page_shows(session: Session)
     for command, expected in steps():
         output = session.run(command)
         assert session.shows(expected, output), f"$ {command}\n{output}\nthe page shows\n{expected}"
+
+
+def test_the_arguments_that_the_page_writes_by_hand_are_read_by_workers() -> None:
+    bodies = re.findall(r"send_email '(.*?)'", PAGE.read_text())
+    payloads = payloads_of(Config())
+    addresses = [payloads.unpack("mail", "send_email", body.encode()).args[0] for body in bodies]
+    assert len(bodies) > 5
+    assert all(re.fullmatch(r"\w+@b\.c", address) for address in addresses)
