@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from simulation.clock import Clock
-from simulation.library import AGE, CAP, JUMP, LEASE
+from simulation.library import AGE, CAP, LEASE
 from simulation.settling import Delivery
 from simulation.shard import PSEUDO, Shard
 from simulation.witness import Witness
@@ -15,9 +15,6 @@ CALM_BOUND = 60
 FAULTY_BOUND = CAP + 500
 SETTLING = CAP + 2_000  # after a clock step: a watchman may sleep the cap
 OVERTAKING_BOUND = 9 * AGE + 500
-EPOCH_TOLERANCE = (
-    JUMP + 2_500
-)  # the generator stands still until its jump is over, and a new master's clock may be behind
 COMMAND_BOUND = LEASE // 3 + CAP + 500
 LEAVING_BOUND = (
     2_500  # grace or not: the next calls empty it in parts; twice that where one host makes them all
@@ -88,22 +85,20 @@ class Patience:
                 yield f"overslept: {job}, {waiting[job]}, waits {over} ms beside an idle worker"
 
     def _overtaken(self, shard: Shard) -> Iterator[str]:
-        ledger = self.witness.ledger
+        """Judged by true time; where ids stood still after a new epoch, by the ids, which are the shard's time."""
         delivered, self.witness.delivered = self.witness.delivered, []
-
-        def unmoved(names: Sequence[str]) -> Iterator[tuple[int, str]]:
-            for name in names:
-                job = ledger.jobs.get(name)
-                if job and not job.moved and not job.due and job.deliveries <= 1:
-                    yield job.born, name
-
         if not self.one_by_one:
             return
-        oldest = min(unmoved([entry.job for entry in shard.waiting]), default=None)
-        bound = OVERTAKING_BOUND + (EPOCH_TOLERANCE if self.witness.epochs else 0)
-        for born, name in unmoved(delivered):
-            if oldest and born > oldest[0] + bound:
-                yield f"{oldest[1]} was overtaken by {name}, which came {born - oldest[0]} ms later"
+        oldest = min(self._unmoved([entry.job for entry in shard.waiting]), default=None)
+        for came, name in self._unmoved(delivered):
+            if oldest and came > oldest[0] + OVERTAKING_BOUND:
+                yield f"{oldest[1]} was overtaken by {name}, which came {came - oldest[0]} ms later"
+
+    def _unmoved(self, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+        for name in names:
+            job = self.witness.ledger.jobs.get(name)
+            if job and not job.moved and not job.due and job.deliveries <= 1:
+                yield (int(name.split("-")[1]) if self.witness.epochs else job.born), name
 
     def _kept_by_the_dead(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         for consumer, died in list(self.died.items()):

@@ -114,6 +114,7 @@ class Process:
         taken = self._take(consumer, n, isolate)
         if taken is None:
             return None
+        self.asleep = taken.sleep > 0
         for text in taken.commands:
             self._command(consumer, text)
         for level, row in group_rows(taken.groups):
@@ -136,7 +137,6 @@ class Process:
 
     def _sleep(self, taken: Taken, n: int) -> None:
         clock = self.world.clock
-        self.asleep = taken.sleep > 0
         if not taken.sleep:
             self.idle_since = None
             return
