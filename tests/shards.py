@@ -10,6 +10,9 @@ NOW = 1_700_000_000_000
 LEASE = 3_000
 
 
+Picture = dict[Any, tuple[Any, bool]]  # key -> its exact content, and whether it ends by itself
+
+
 class Shard:
     """Calls functions on one anchor. Virtual time stands still unless ``now`` is moved."""
 
@@ -20,7 +23,7 @@ class Shard:
 
     def call(self, function: str, *args: object) -> Any:
         """``FCALL sq1_<function> 1 <anchor> <now> args…``; a refusal is raised as ``redis.ResponseError``."""
-        return self.client.fcall(f"sq1_{function}", 1, self.anchor, self.now, *args)  # type: ignore[arg-type]
+        return self.client.fcall(f"sq1_{function}", 1, self.anchor, self.now, *args)
 
     def key(self, name: str) -> str:
         """A key of this shard."""
@@ -46,7 +49,7 @@ class Shard:
         groups = reply[9] + reply[10]
         return [(groups[i].decode(), row) for i in range(0, len(groups), 2) for row in groups[i + 1]]
 
-    def picture(self) -> dict[bytes, tuple[bytes | None, bool]]:
+    def picture(self) -> Picture:
         """All keys with their exact content, and whether they end by themselves."""
         keys = sorted(self.client.keys("*"))
         pipe = self.client.pipeline(transaction=False)
@@ -56,7 +59,7 @@ class Shard:
         answers = pipe.execute()
         return {key: (answers[2 * i], answers[2 * i + 1] > 0) for i, key in enumerate(keys)}
 
-    def restore(self, picture: dict[bytes, tuple[bytes | None, bool]]) -> None:
+    def restore(self, picture: Picture) -> None:
         """Make the shard what it was."""
         pipe = self.client.pipeline(transaction=False)
         pipe.flushall()

@@ -12,11 +12,10 @@ ENDS = ("completed", "dead", "cancelled", "expired", "purged")
 
 def audit(shard: Shard, ledger: Ledger) -> list[str]:
     """Everything that is wrong; the ledger must have been reconciled with the same picture."""
-    found: list[str] = []
-    for rule in (one_place, heads, owners, registry, switches, beside_deliveries, records, counters, lasting):
-        found += rule(shard)
-    for rule in (unique_keys, tags, waiters, ends):
-        found += rule(shard, ledger)
+    alone = (one_place, heads, owners, registry, switches, beside_deliveries, records, counters, lasting)
+    compared = (unique_keys, tags, waiters, ends)
+    found = [sentence for rule in alone for sentence in rule(shard)]
+    found += [sentence for rule in compared for sentence in rule(shard, ledger)]
     return found
 
 
@@ -55,10 +54,8 @@ def owners(shard: Shard) -> Iterator[str]:
 def registry(shard: Shard) -> Iterator[str]:
     """All that names a consumer names a registered one."""
     known = shard.hashes["consumers"].keys()
-    for name, names in (
-        ("alive", shard.zsets["alive"].keys()),
-        ("workers", shard.hashes["workers"].keys()),
-    ):
+    registered = {"alive": set(shard.zsets["alive"]), "workers": set(shard.hashes["workers"])}
+    for name, names in registered.items():
         if names != known:
             yield f"{name} and consumers differ: {sorted(names ^ known)}"
     watch = shard.hashes["watch"]

@@ -12,6 +12,7 @@ from simulation.library import LEASE
 from simulation.settling import Delivery
 from simulation.workers import Process
 from streamq.protocol import consume
+from streamq.protocol.call import Call
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -23,7 +24,7 @@ DRAINING = 2_000  # ms that suspects wait before a worker without supervisor mak
 
 def abandon(
     anchor: str, now: int, consumer: str, alone: bool, suspects: list[str]
-) -> consume.Call[int]:  # positional, as the network passes arguments
+) -> Call[int]:  # positional, as the network passes arguments
     """``consume.abandon`` with positional arguments."""
     return consume.abandon(anchor, now, consumer, alone=alone, suspects=suspects)
 

@@ -126,7 +126,7 @@ class Process:
         if taken.suspects:
             self.host.suspects_wait(self)
         if self.isolate or self.draining:
-            return self._proceed_alone(isolate and not taken.alone)
+            return self._proceed_alone(bool(isolate) and not taken.alone)
         return self._sleep(taken, n)
 
     def _appetite(self) -> tuple[int, int]:
