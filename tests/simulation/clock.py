@@ -18,6 +18,7 @@ class Clock:
         self.skew = 0
         self.stepped_at = 0  # when the wall clock jumped last
         self.events = 0
+        self._highest = START
         self._planned: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
         self._order = count()
 
@@ -26,8 +27,14 @@ class Clock:
         """What the wall clock shows: true time and all jumps."""
         return self.t + self.skew
 
+    @property
+    def highest_wall(self) -> int:
+        """The latest that the wall clock ever showed."""
+        return max(self._highest, self.wall)
+
     def step(self, ms: int) -> None:
         """The wall clock jumps."""
+        self._highest = self.highest_wall
         self.skew += ms
         self.stepped_at = self.t
 

@@ -81,7 +81,7 @@ class Disasters:
 
     def _new_epoch(self, noticed_by: float) -> None:
         world = self.world
-        world.witness.new_epoch()
+        world.witness.deliveries.new_epoch()
         world.patience.forget()
         world.clients.ask_again()
         for host in world.hosts:
@@ -96,9 +96,8 @@ class StaleCopy:
         self.world = world
         self._taken_at = world.clock.t
         connection = world.network.connection
-        world.reconcile()
+        world.witness.catch_up()
         self._ledger: Ledger = world.ledger.copy()
-        self._paused = world.witness.paused
         keys = [key for key in sorted(connection("KEYS", f"{ANCHOR}:*")) if WAKES.encode() not in key]
         dumps = connection.pipeline([question for key in keys for question in (("DUMP", key), ("PTTL", key))])
         self._keys: list[tuple[bytes, Any, int]] = [
@@ -115,4 +114,3 @@ class StaleCopy:
         if self.world.random.random() < 0.5:
             self.world.clock.step(self._taken_at - self.world.clock.t)
         self.world.ledger.restore(self._ledger)
-        self.world.witness.paused = self._paused

@@ -65,6 +65,7 @@ class Ledger:
     answers: dict[CallName, Enqueued] = field(default_factory=dict)
     waiters: dict[str, str] = field(default_factory=dict)  # reply key -> job that has not ended
     told: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # reply key -> job, end, result
+    paused: bool = False
     ends: Counter[str] = field(default_factory=Counter)
     issued: dict[str, tuple[CallName, int]] = field(default_factory=dict)
 
@@ -125,4 +126,4 @@ class Ledger:
     def restore(self, copy: Ledger) -> None:
         """A stale copy took over: what came after it is gone by definition."""
         self.jobs, self.answers, self.ends = copy.jobs, copy.answers, copy.ends
-        self.waiters, self.told = copy.waiters, copy.told
+        self.waiters, self.told, self.paused = copy.waiters, copy.told, copy.paused

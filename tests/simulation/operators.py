@@ -43,12 +43,12 @@ class Operators:
 
     def _pause(self) -> None:
         world = self.world
-        if not world.producing and not world.witness.paused:
+        if not world.producing and not world.ledger.paused:
             return
-        world.network.execute(control.resume if world.witness.paused else control.pause)
+        world.network.execute(control.resume if world.ledger.paused else control.pause)
         world.patience.forget()
         pause = (
-            world.random.randint(200, 2_000) if world.witness.paused else world.random.randint(5_000, 15_000)
+            world.random.randint(200, 2_000) if world.ledger.paused else world.random.randint(5_000, 15_000)
         )
         world.clock.after(pause, self._pause)
 

@@ -6,19 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from simulation.clock import Clock
+from simulation.deliveries import Deliveries
+from simulation.ledger import Ledger
 from simulation.library import AGE, CAP, LEASE
 from simulation.settling import Delivery
 from simulation.shard import PSEUDO, Shard
-from simulation.witness import Witness
 
 CALM_BOUND = 60
 FAULTY_BOUND = CAP + 500
 SETTLING = CAP + 2_000  # after a clock step: a watchman may sleep the cap
 OVERTAKING_BOUND = 9 * AGE + 500
 COMMAND_BOUND = LEASE // 3 + CAP + 500
-LEAVING_BOUND = (
-    2_500  # grace or not: the next calls empty it in parts; twice that where one host makes them all
-)
+LEAVING_BOUND = 2_500  # grace or not, the next calls empty it in parts; twice that where one host makes them
 SUSPECT_BOUND = LEASE + CAP
 
 
@@ -39,8 +38,11 @@ class Observed(Protocol):
 class Patience:
     """Measures; ``worst`` is the longest oversleep of the world in ms."""
 
-    def __init__(self, clock: Clock, witness: Witness, *, calm: bool, one_by_one: bool) -> None:
-        self.clock, self.witness, self.calm, self.one_by_one = clock, witness, calm, one_by_one
+    def __init__(
+        self, clock: Clock, ledger: Ledger, deliveries: Deliveries, *, calm: bool, one_by_one: bool
+    ) -> None:
+        self.clock, self.ledger, self.deliveries = clock, ledger, deliveries
+        self.calm, self.one_by_one = calm, one_by_one
         self.worst = 0
         self.died: dict[str, int] = {}  # consumer -> when its process died
         self._awake_since = clock.t  # when the last host went on that could recover anything
@@ -71,7 +73,7 @@ class Patience:
         due = {job for job, at in shard.zsets["delayed"].items() if at <= self.clock.wall}
         places = shard.places().items()
         waiting = {job: where[0] for job, where in places if where[0] in ("ready", "lost") or job in due}
-        if self.witness.paused:
+        if self.ledger.paused:
             waiting = {}
         self._eligible = {job: self._eligible.get(job, self.clock.t) for job in waiting}
         idle = [host.idle_since for host in hosts if host.idle_since is not None]
@@ -86,7 +88,7 @@ class Patience:
 
     def _overtaken(self, shard: Shard) -> Iterator[str]:
         """Judged by true time; where ids stood still after a new epoch, by the ids, which are the shard's time."""
-        delivered, self.witness.delivered = self.witness.delivered, []
+        delivered, self.deliveries.handed_out = self.deliveries.handed_out, []
         if not self.one_by_one:
             return
         oldest = min(self._unmoved([entry.job for entry in shard.waiting]), default=None)
@@ -96,35 +98,35 @@ class Patience:
 
     def _unmoved(self, names: Sequence[str]) -> Iterator[tuple[int, str]]:
         for name in names:
-            job = self.witness.ledger.jobs.get(name)
+            job = self.ledger.jobs.get(name)
             if job and not job.moved and not job.due and job.deliveries <= 1:
-                yield (int(name.split("-")[1]) if self.witness.epochs else job.born), name
+                yield (int(name.split("-")[1]) if self.deliveries.epochs else job.born), name
 
     def _kept_by_the_dead(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         for consumer, died in list(self.died.items()):
             if consumer not in shard.hashes["consumers"]:
                 del self.died[consumer]
                 continue
-            renewed = self.witness.renewed.get(consumer, 0)
+            renewed = self.deliveries.renewed.get(consumer, 0)
             since = max(died, renewed, self.clock.stepped_at, self._awake_since)
             if self.clock.t - since > 3 * LEASE:
                 yield f"a dead consumer keeps its deliveries: {consumer}"
-        for consumer, left in list(self.witness.left.items()):
+        for consumer, left in list(self.deliveries.left.items()):
             if consumer not in shard.hashes["consumers"]:
-                del self.witness.left[consumer]
+                del self.deliveries.left[consumer]
             elif self.clock.t - max(left, self._awake_since) > LEAVING_BOUND * (2 if len(hosts) == 1 else 1):
                 yield f"{consumer} left and still keeps deliveries"
 
     def _unknown_to_owner(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         known = {consumer: jobs for host in hosts if host.steady for consumer, jobs in host.known().items()}
         for entry in shard.given:
-            if entry.owner in self.witness.excused:
+            if entry.owner in self.deliveries.excused:
                 continue  # after a failover it may own what it settled; it retires before long
             if entry.owner in known and (entry.level, entry.id) not in known[entry.owner]:
                 yield f"{entry.delivery} belongs to {entry.owner}, whose process does not know it"
 
     def _busy_and_idle(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
-        busy = {host.busy_consumer for host in hosts if host.busy_consumer} - self.witness.excused
+        busy = {host.busy_consumer for host in hosts if host.busy_consumer} - self.deliveries.excused
         for consumer in sorted(busy & shard.zsets["idle"].keys()):
             yield f"busy and counted as idle: {consumer}"
 
@@ -141,7 +143,7 @@ class Patience:
 
     def _unproven(self, shard: Shard, hosts: Sequence[Observed]) -> Iterator[str]:
         suspects = [entry.delivery for entry in shard.given if entry.owner == PSEUDO[1]]
-        able = any(host.can_isolate for host in hosts) and not self.witness.paused
+        able = any(host.can_isolate for host in hosts) and not self.ledger.paused
         self._suspected = {name: self._suspected.get(name, self.clock.t) for name in suspects if able}
         for delivery, since in self._suspected.items():
             if self.clock.t - since > SUSPECT_BOUND:

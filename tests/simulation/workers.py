@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.ledger import Violation
 from simulation.library import CAP, LEASE
+from simulation.rows import group_rows, identify
 from simulation.settling import Delivery, Settlement, finish, take
-from simulation.witness import group_rows, identify
 from streamq.errors import StaleCall
 from streamq.protocol import consume
 from streamq.protocol.consume import Taken

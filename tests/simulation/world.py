@@ -51,7 +51,11 @@ class World:
         self.witness = Witness(ANCHOR, self.clock, self.ledger, self.look)
         self.network = Network(Connection(server.socket), self.clock, self.random, self.witness)
         self.patience = Patience(
-            self.clock, self.witness, calm=not scenario.faulty, one_by_one=scenario.one_by_one
+            self.clock,
+            self.ledger,
+            self.witness.deliveries,
+            calm=not scenario.faulty,
+            one_by_one=scenario.one_by_one,
         )
         self.producing = True
         self.network.faulty = scenario.faulty
@@ -85,12 +89,6 @@ class World:
         """A picture of the shard."""
         return Shard.read(self.network.connection, ANCHOR)
 
-    def reconcile(self) -> Shard:
-        """The ledger and the shard agree; the picture of it."""
-        shard = self.look()
-        self.witness.reconcile(shard)
-        return shard
-
     def _violation(self) -> str:
         try:
             self._live()
@@ -107,7 +105,7 @@ class World:
         for host in self.hosts:
             host.go_on()
         self.clock.run(12_000)
-        self.clock.step(2 * HOUR + self.witness.highest_wall - self.clock.wall)
+        self.clock.step(2 * HOUR + self.clock.highest_wall - self.clock.wall)
         self.patience.forget()
         self.clock.run(40_000)
         for _ in range(60):
@@ -127,8 +125,8 @@ class World:
         self._audit()
 
     def _audit(self) -> Shard:
-        shard = self.reconcile()
-        wrong = [*audit(shard, self.ledger), *self.witness.audit(shard), *self.clients.audit()]
+        shard = self.witness.catch_up()
+        wrong = [*audit(shard, self.ledger), *self.witness.deliveries.audit(shard), *self.clients.audit()]
         wrong += self.patience.look(shard, self.hosts)
         balance = self.network.execute(inspect.conservation)
         if balance.difference:
@@ -138,7 +136,7 @@ class World:
         return shard
 
     def _account(self) -> None:
-        if self.witness.paused:
+        if self.ledger.paused:
             self.network.execute(control.resume)
         shard = self._audit()
         stranded = [f"{job.id} {job.body}" for job in self.ledger.open_jobs()]
