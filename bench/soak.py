@@ -33,6 +33,7 @@ __all__ = ["Line", "judged", "main", "soak"]
 SERVER_MB_A_MINUTE = 1.0
 WORKER_MB_A_MINUTE = 0.3
 NOISE_MB = 6.0
+OTHER_ENDS = ("dead", "cancelled", "expired", "skipped", "purged")  # none of which these producers cause
 MB = 1024**2
 
 
@@ -119,7 +120,9 @@ def judged(accepted: int, ran: int, balance: Balance, lines: list[Line]) -> list
         wrong.append(f"{accepted - ran} accepted jobs were not completed")
     if balance.difference:
         wrong.append(f"the counters are off by {balance.difference}: {balance.parts}")
-    return wrong
+    return wrong + [
+        f"{balance.parts[end]} jobs ended as {end}" for end in OTHER_ENDS if balance.parts.get(end)
+    ]
 
 
 def _lines(server: int, supervisor: int) -> list[Line]:

@@ -39,10 +39,11 @@ def test_memory_that_stays_is_well(sizes: list[float]) -> None:
     assert judged(5, 5, WELL, [_line(sizes)]) == []
 
 
-def test_a_lost_job_and_counters_that_are_off_are_said() -> None:
-    assert judged(1000, 999, Balance(-1, {"enqueued": 1000}), []) == [
-        "1 accepted jobs were not completed",
-        "the counters are off by -1: {'enqueued': 1000}",
+def test_jobs_that_are_lost_or_ended_otherwise_and_counters_that_are_off_are_said() -> None:
+    assert judged(1000, 997, Balance(-1, {"enqueued": 1000, "completed": 997, "purged": 2}), []) == [
+        "3 accepted jobs were not completed",
+        "the counters are off by -1: {'enqueued': 1000, 'completed': 997, 'purged': 2}",
+        "2 jobs ended as purged",
     ]
 
 
