@@ -55,6 +55,12 @@ class Crew:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
+        self.launch()
+        until(lambda: self.logged("worker.started"), what="the start of a worker")
+        return self
+
+    def launch(self) -> None:
+        """Start it without waiting."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, PROGRAM, json.dumps(self._options)],
@@ -62,8 +68,6 @@ class Crew:
                 stdout=log,
                 stderr=log,
             )
-        until(lambda: self.logged("worker.started"), what="the start of a worker")
-        return self
 
     def children(self) -> list[psutil.Process]:
         """The worker processes."""

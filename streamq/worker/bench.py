@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamq.context import current_job
-from streamq.worker.endings import UnknownTask, raised, returned
+from streamq.worker.endings import UnknownTask, given_up, raised, returned
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
@@ -184,11 +184,12 @@ class Bench:
         return True
 
     def _late(self, runner: Runner, now: float) -> None:
-        if runner.stop is not None:
-            self._is_hung = True
-            runner.deadline = runner.cell.until(FOREVER)
-        else:
+        if runner.stop is None:
             self.end_seat(runner, Stop.TIMEOUT)
+            return
+        self._is_hung = True
+        runner.deadline = runner.cell.until(FOREVER)
+        self._outside.ended(runner.lot, given_up(runner, now))
 
     # Turns of the loop
 

@@ -10,7 +10,7 @@ from streamq.worker.plan import is_misfit, ttl_of
 from streamq.worker.seat import Lot, Row, Seat
 from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
 
-__all__ = ["Judged", "UnknownTask", "raised", "returned", "unbegun", "untouched"]
+__all__ = ["Judged", "UnknownTask", "given_up", "raised", "returned", "unbegun", "untouched"]
 
 _FENCED = Verdict(None)
 _DONE = Verdict("done")
@@ -45,6 +45,13 @@ def returned(seat: Seat, ended: float, result: Any) -> Ending | None:
 def raised(seat: Seat, ended: float, error: BaseException) -> Ending:
     """The ending of a job that raised."""
     return _ending(seat, ended, _verdict(seat, error))
+
+
+def given_up(seat: Seat, ended: float) -> Ending:
+    """The ending of a job whose handler goes on although it was ended; what it still does counts for nothing."""
+    ending = _ending(seat, ended, _verdict(seat, TimeoutError("the handler does not end")))
+    seat.end(Stop.FENCED)
+    return ending
 
 
 def unbegun(row: Row, lot: Lot, verdict: Verdict) -> Ending:

@@ -75,16 +75,18 @@ def _reset_signals() -> None:
 
 
 def _run(app: App, make: Callable[[], Worker]) -> str:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_work(app, make))
+    """The loop is not closed: that would wait for a handler that swallows its cancellation."""
+    loop = _loop_factory()()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(_work(app, make))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """uvloop's, where it is installed."""
     try:
         import uvloop
     except ImportError:
-        return None
+        return asyncio.new_event_loop
     return uvloop.new_event_loop
 
 

@@ -40,6 +40,7 @@ TURN = 0.05  # seconds between two looks at the children
 ALONE = 2  # suspects that run at a time, each in a child of its own
 PAUSES = (0.0, 0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a child that died follows another one
 STEADY = 10.0  # seconds that a child must live for its death not to count as a failure to start
+HOPELESS = 3  # failures to start, one after the other, after which the supervisor ends with exit code 1
 EXTRA = 10.0  # seconds beyond all timeouts after which children that do not leave are killed
 
 clock = time.monotonic
@@ -86,7 +87,7 @@ class Supervisor:
         self._suspects: dict[str, int] = {}
         self._signals: deque[int] = deque()
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
-        self._failures = 0
+        self._failures = self._code = 0
         self._is_stopping = self._is_empty = False
         self._leave_by = float("inf")
         self._to_replace: deque[Child] = deque()
@@ -109,7 +110,7 @@ class Supervisor:
                     health.close()
                 self._engine.close()
         self._log.info("supervisor.stopped", pid=os.getpid())
-        return 0
+        return self._code
 
     def _turn(self) -> None:
         now = clock()
@@ -128,6 +129,8 @@ class Supervisor:
         self._fork_alone(now)
 
     def _is_over(self) -> bool:
+        if clock() > self._leave_by and not len(self._children):
+            return True  # the server is away, and cannot be told whose jobs are to be given back
         if not self._children.is_clear:
             return False
         return self._is_stopping or (self._is_empty and not any(self._suspects.values()))
@@ -173,8 +176,18 @@ class Supervisor:
         else:
             self._failures = 1 if now - child.born > STEADY else self._failures + 1
             self._due["start"] = now + PAUSES[min(self._failures, len(PAUSES) - 1)]
+            if child.page.condition is Condition.STARTING and self._failures >= HOPELESS:
+                self._give_up(now)
         if code not in list(Exit):
             self._lost(child, code)
+
+    def _give_up(self, now: float) -> None:
+        """No process gets as far as working: that does not mend itself."""
+        self._log.error(
+            "supervisor.gives_up", failures=self._failures, hint="see why the processes cannot start, above"
+        )
+        self._code, self._is_stopping, self._leave_by = 1, True, now + EXTRA
+        self._children.signal(signal.SIGTERM)
 
     def _lost(self, child: Child, code: int) -> None:
         why = signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from streamq.context import current_job
-from streamq.worker.endings import raised, returned, untouched
+from streamq.worker.endings import given_up, raised, returned, untouched
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
@@ -164,11 +164,15 @@ class Threads:
         try:
             return await hopped.future
         except (asyncio.CancelledError, TimeoutError):
-            if not self._remove(hopped) and hopped.thread is not None and seat.stop is not Stop.CANCEL:
+            if not self._remove(hopped) and hopped.thread is not None:
                 _raise_in(hopped.thread, TimeLimit)
+                self._loop.call_later(GRACE, self._look_after, hopped)
             raise
         finally:
             self._hopped -= 1
+
+    def _look_after(self, left: Hopped) -> None:
+        self.hung = self.hung or left.thread is not None
 
     def _remove(self, job: Bulk | Hopped) -> bool:
         try:
@@ -198,13 +202,14 @@ class Threads:
             self._calls.put(False)
 
     def _interrupt(self, seat: ThreadSeat, now: float) -> None:
-        if seat.stop is not None:
-            self.hung = True
-            seat.deadline = seat.cell.until(FOREVER)
+        if seat.stop is None:
+            seat.end(Stop.TIMEOUT)
+            seat.deadline = seat.cell.until(now + GRACE)
+            self._aim(seat, TimeLimit)
             return
-        seat.end(Stop.TIMEOUT)
-        seat.deadline = seat.cell.until(now + GRACE)
-        self._aim(seat, TimeLimit)
+        self.hung = True
+        seat.deadline = seat.cell.until(FOREVER)
+        self._ended(seat.lot, given_up(seat, now))
 
     def _aim(self, seat: ThreadSeat, error: type[BaseException]) -> None:
         seat.aimed_at = seat.row

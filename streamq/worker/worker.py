@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from streamq.engines.base import AsyncEngine
 from streamq.engines.factory import open_async_engine, open_engine
 from streamq.errors import ConfigError
 from streamq.events import Event
@@ -128,7 +129,9 @@ class Worker:
                 contextlib.AsyncExitStack() as stack,
             ):
                 self._keep_leases(stack)
-                self._make_fetches(container, isolation)
+                engine = open_async_engine(self._config)
+                stack.push_async_callback(engine.close)
+                self._make_fetches(container, isolation, engine)
                 await self._work()
         finally:
             isolation.close()
@@ -147,8 +150,7 @@ class Worker:
     def _anchors(self) -> list[str]:
         return [anchor_of(self._config.namespace, queue) for queue in self._slots]
 
-    def _make_fetches(self, container: Container, isolation: Isolation) -> None:
-        engine = open_async_engine(self._config)
+    def _make_fetches(self, container: Container, isolation: Isolation, engine: AsyncEngine) -> None:
         about = f"{socket.gethostname()} pid {os.getpid()}"
         observers, debugs = self._app.observers, self._config.log_level == "debug"
         for section, anchor, (queue, slots) in zip(

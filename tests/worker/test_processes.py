@@ -116,6 +116,33 @@ def test_what_a_stuck_process_has_not_begun_is_given_to_others_and_what_it_runs_
             assert stats(yard.app)["completed"] == 21
 
 
+@pytest.mark.parametrize("hung", ["deaf", "swallows"])
+def test_a_handler_that_cannot_be_ended_has_failed_and_its_process_is_replaced(
+    hung: str, valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, timeout=2) as crew:
+        [before] = crew.children()
+        neighbour = yard.nap.enqueue("neighbour", 1)
+        job = getattr(yard, hung).enqueue("hung")
+        with pytest.raises(JobFailed, match=r"longer than 0\.2 s"):
+            job.result(timeout=20)
+        assert neighbour.result(timeout=10) == "neighbour"
+        until(lambda: before.pid not in {child.pid for child in crew.children()})
+        assert yard.add.enqueue(1, 1).result(timeout=10) == 2
+        assert len(crew.lines("begin", "hung")) == 1
+        assert not crew.logged("worker.lost")
+
+
+def test_a_worker_that_cannot_start_ends_with_a_code_and_says_why(valkey: Server, tmp_path: Path) -> None:
+    crew = Crew(valkey, tmp_path, env={"FAIL_AT_START": "no such model"})
+    try:
+        crew.launch()
+        assert crew.wait() == 1
+        assert "no such model" in crew.log.read_text()
+    finally:
+        crew.stop()
+
+
 def test_term_finishes_what_runs_and_leaves_nothing_behind(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:

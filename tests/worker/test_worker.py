@@ -437,3 +437,34 @@ def test_an_ending_that_the_server_refuses_holds_up_no_other(app: App, server: S
     with capture_logs() as lines:
         asyncio.run(scene())
     assert [line for line in lines if line["event"] == "job.cannot_be_settled"]
+
+
+def test_each_queue_has_slots_of_its_own(app: App) -> None:
+    running, most = {"mail": 0, "images": 0}, {"mail": 0, "images": 0}
+
+    async def work(queue: str) -> None:
+        running[queue] += 1
+        most[queue] = max(most[queue], running[queue])
+        await asyncio.sleep(0.02)
+        running[queue] -= 1
+
+    @app.task(queue="mail")
+    async def send() -> None:
+        await work("mail")
+
+    @app.task(queue="images")
+    async def paint() -> None:
+        await work("images")
+
+    async def scene() -> None:
+        async with working(app, queues={"mail": 5, "images": 1}):
+            await app.aenqueue_many([task.call() for _ in range(20) for task in (send, paint)])
+            for queue in running:
+
+                async def is_done(queue: str = queue) -> bool:
+                    return (await app.arun(app.queue(queue).stats()))["completed"] == "20"
+
+                await until(is_done)
+
+    asyncio.run(scene())
+    assert most == {"mail": 5, "images": 1}

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from streamq.app import App
@@ -27,6 +28,13 @@ def write(*words: object) -> None:
     handle = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, line.encode())
     os.close(handle)
+
+
+@app.lifespan
+async def life() -> AsyncIterator[None]:
+    if why := os.environ.get("FAIL_AT_START"):
+        raise RuntimeError(why)
+    yield
 
 
 @app.task(result_ttl="1m")
@@ -79,6 +87,26 @@ async def holds_it_for(name: str, seconds: float) -> str:
     write("begin", name, os.getpid())
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
     return name
+
+
+@app.task(result_ttl="1m", timeout=0.2, attempts=1)
+def deaf(name: str) -> None:
+    write("begin", name, os.getpid())
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException as error:
+            write("deaf to", type(error).__name__)
+
+
+@app.task(result_ttl="1m", timeout=0.2, attempts=1)
+async def swallows(name: str) -> None:
+    write("begin", name, os.getpid())
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            write("swallowed", name)
 
 
 @app.task
