@@ -20,6 +20,10 @@ from bench.places import CACHE, ROOT
 __all__ = ["NotInstalled", "command", "environment", "variables", "versions"]
 
 
+PIP = ("-m", "pip", "--disable-pip-version-check")
+OURS = ["streamq", "hiredis", "msgspec", "uvloop"]
+
+
 class NotInstalled(Exception):
     """A peer cannot be had on this machine; the sentence says why."""
 
@@ -63,22 +67,10 @@ def variables(peer: Peer, extra: dict[str, str]) -> dict[str, str]:
 def versions(peer: Peer) -> dict[str, str]:
     """The installed versions of what it needs, by name."""
     if peer.is_python:
-        words = [
-            str(_programs(peer) / "python"),
-            "-m",
-            "pip",
-            "list",
-            "--format",
-            "json",
-            "--disable-pip-version-check",
-        ]
+        words = [str(_programs(peer) / "python"), *PIP, "list", "--format", "json"]
         installed = {row["name"].lower(): row["version"] for row in json.loads(_run(peer, words))}
-        names = [_bare(name) for name in peer.dependencies] or ["streamq", "hiredis", "msgspec", "uvloop"]
-        return {
-            name: installed.get(name.lower(), "?")
-            for name in dict.fromkeys([*names, "redis"])
-            if name.lower() in installed
-        }
+        names = [*map(_bare, peer.dependencies), "redis"] if peer.dependencies else OURS
+        return {name: installed[name.lower()] for name in dict.fromkeys(names) if name.lower() in installed}
     words = ["npm", "ls", "--json", "--depth=0", "--prefix", str(_folder(peer))]
     listed = json.loads(_run(peer, words)).get("dependencies", {})
     return {name: row["version"] for name, row in listed.items()}
@@ -100,18 +92,7 @@ def _programs(peer: Peer) -> Path:
 
 def _make_venv(folder: Path, peer: Peer) -> None:
     venv.create(folder, with_pip=True)
-    _run(
-        peer,
-        [
-            str(folder / "bin/python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            *peer.dependencies,
-        ],
-    )
+    _run(peer, [str(folder / "bin/python"), *PIP, "install", "--quiet", *peer.dependencies])
 
 
 def _make_npm(folder: Path, peer: Peer) -> None:

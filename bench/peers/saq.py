@@ -27,12 +27,12 @@ asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 queue = RedisQueue(aioredis.from_url(f"unix://{SOCKET}"), name="bench")
 
 
-async def noop(ctx: dict, *, text: str) -> None:
+async def noop(ctx: dict[str, object], *, text: str) -> None:
     """Nothing."""
     begun()
 
 
-async def stamp(ctx: dict, *, sent: float) -> None:
+async def stamp(ctx: dict[str, object], *, sent: float) -> None:
     """How late it is."""
     late(sent)
 

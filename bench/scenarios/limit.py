@@ -19,7 +19,8 @@ def measure(run: Run) -> dict[str, object]:
         program = str(compiled(SOURCE, CACHE / "limit"))
     except NoCompiler as reason:
         return {"not_available": str(reason)}
-    jobs, figures = max(run.size(300_000), 4 * BATCH), {}
+    jobs = max(run.size(300_000), 4 * BATCH)
+    figures: dict[str, object] = {}
     for connections in (1, 2):
         rates: dict[str, list[float]] = {"add": [], "drain": [], "both": []}
         for _ in range(ROUNDS):

@@ -16,6 +16,7 @@ from bench.peers.environments import NotInstalled, command
 from bench.peers.listening import Listening
 from bench.peers.postgres import NoPostgres, Postgres
 from bench.peers.stand import Stand
+from bench.peers.table import table
 from bench.scenarios import peers as scenario
 from servers import KINDS, Server
 
@@ -108,6 +109,25 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
     listening.heard([b"two", b"7", b"1.1"])
     listening.heard([b"one", b"6", b"1.2"])
     assert listening.total == 13
+
+
+def test_the_table_has_the_fastest_first_and_says_who_is_missing() -> None:
+    drain = "drain_1_jobs_per_s"
+    figures = {
+        "slow.about": "slow 1.0",
+        f"slow.{drain}": {"median": 10.0, "least": 9.0, "most": 11.0},
+        "gone.not_available": "no server",
+        "fast.about": "fast 2.0",
+        f"fast.{drain}": {"median": 2000.0, "least": 1500.0, "most": 2500.0},
+    }
+    lines = table(figures)
+    assert lines[2].startswith("| fast | 2,000 (1,500 to 2,500) |  |")
+    assert lines[3].startswith("| slow | 10 (9 to 11) |")
+    assert lines[-3:] == [
+        "- **fast**: fast 2.0",
+        "- **slow**: slow 1.0",
+        "- **gone** was not measured: no server",
+    ]
 
 
 def test_a_private_postgresql_is_started_and_emptied() -> None:
