@@ -37,6 +37,7 @@ class Deliveries:
         self.excused |= self.renewed.keys()
         self.left.clear()
         self.given.clear()
+        self.handed_out.clear()
 
     def audit(self, shard: Shard) -> list[str]:
         """If a consumer is clean, every delivery ever given to it is still its own, or it settled it."""

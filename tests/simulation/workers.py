@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from simulation.ledger import Violation
 from simulation.library import CAP, LEASE
 from simulation.rows import group_rows, identify
+from simulation.runs import Consumer, Run, settle
 from simulation.settling import Delivery, Settlement, finish, take
 from streamq.errors import StaleCall
 from streamq.protocol import consume
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
     from simulation.hosts import Host
 
 RETRY_PAUSE = 100
-OUTCOMES = ("retry", "snooze", "park", "dead", "release", "cancelled", "done", "ok")
-WEIGHTS = (9, 4, 1, 4, 3, 1, 14, 64)
-
-
-@dataclass(slots=True)
-class Run:
-    """One delivery in this process."""
-
-    job: str
-    plain: bool
-    alone: bool = False
-    started: bool = False
-    asked: bool = False
-
-
-@dataclass(slots=True)
-class Consumer:
-    """One registration: what it has, what it is about to say, and whether its connection broke."""
-
-    id: str
-    generation: int = 0
-    runs: dict[Delivery, Run] = field(default_factory=dict)
-    settled: dict[Delivery, Settlement] = field(default_factory=dict)
-    sick: bool = False
 
 
 class Process:
@@ -252,7 +228,7 @@ class Process:
 
     def _begin(self, consumer: Consumer, level: str, row: Any, *, alone: bool = False) -> None:
         delivery, job = identify(level, row)
-        consumer.runs[delivery] = Run(job, plain=len(row[1]) == 2, alone=alone)
+        consumer.runs[delivery] = Run(job, plain=len(row[1]) == 2)
         self._served = self._served or alone
         self._fill_slots()
 
@@ -297,25 +273,9 @@ class Process:
         ):
             return
         del consumer.runs[delivery]
-        consumer.settled[delivery] = self._outcome(delivery, run)
+        consumer.settled[delivery] = settle(delivery, run, self.world.random, producing=self.world.producing)
         self._fill_slots()
         self._again(1)
-
-    def _outcome(self, delivery: Delivery, run: Run) -> Settlement:
-        random = self.world.random
-        outcome = random.choices(OUTCOMES, WEIGHTS)[0]
-        if run.asked and random.random() < 0.9:
-            return Settlement("cancelled", delivery)
-        if not self.world.producing or outcome == "ok":
-            outcome = "ok" if run.plain else "done"
-        if outcome in ("retry", "snooze"):
-            return Settlement(outcome, delivery, ("delay", random.choice((0, 50, 1500))))
-        if outcome == "done":
-            kept = ("ttl", 3_600_000) if random.random() < 0.3 else ()
-            return Settlement("done", delivery, ("result", f"r{delivery[1]}", *kept))
-        if outcome == "dead":
-            return Settlement("dead", delivery, ("reason", "failed", "error", "ValueError: simulated"))
-        return Settlement(outcome, delivery)
 
     def _command(self, consumer: Consumer, text: str) -> None:
         word, level, entry = text.split(" ")
