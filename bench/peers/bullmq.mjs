@@ -8,7 +8,7 @@
 // durability = "the server's AOF, every second"
 // acknowledgement = "after the job; locks of 30 s, stalled jobs come back"
 // results = "removed on completion"
-// settings = "concurrency 100, autopipelining off, no metrics"
+// settings = "concurrency 100, no metrics"
 // ///
 // BullMQ on Node: lists, hashes and sorted sets behind Lua.
 

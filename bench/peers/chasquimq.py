@@ -2,7 +2,7 @@
 # dependencies = ["chasquimq==1.3.0", "uvloop==0.23.0"]
 # [tool.bench]
 # worker = ["python", "-m", "bench.peers.driver", "chasquimq", "work"]
-# pace = 15000
+# pace = 25000
 # bulk = "add_bulk, 1,000 a call"
 # transport = "TCP, loopback"
 # durability = "the server's AOF, every second"

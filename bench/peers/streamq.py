@@ -2,7 +2,7 @@
 # dependencies = []
 # [tool.bench]
 # worker = ["streamq", "work", "bench.peers.streamq:app", "--workers", "{processes}"]
-# pace = 60000
+# pace = 100000
 # bulk = "enqueue_many, 1,000 a call"
 # transport = "unix socket"
 # durability = "the server's AOF, every second"
