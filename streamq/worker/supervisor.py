@@ -38,8 +38,14 @@ __all__ = ["Supervisor", "run"]
 
 TURN = 0.05  # seconds between two looks at the children
 ALONE = 2  # suspects that run at a time, each in a child of its own
-PAUSES = (0.0, 0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a child that died follows another one
-STEADY = 10.0  # seconds that a child must live for its death not to count as a failure to start
+PAUSES = (
+    0.02,
+    0.2,
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+)  # seconds before another child follows one that died, by failures to start
 HOPELESS = 3  # failures to start, one after the other, after which the supervisor ends with exit code 1
 EXTRA = 10.0  # seconds beyond all timeouts after which children that do not leave are killed
 
@@ -171,15 +177,20 @@ class Supervisor:
             self._due["alone"] = now + TURN
         elif code == Exit.EMPTY:
             self._is_empty = True
-        elif code in (Exit.STOPPED, Exit.WORN):
-            self._failures = 0
-        else:
-            self._failures = 1 if now - child.born > STEADY else self._failures + 1
-            self._due["start"] = now + PAUSES[min(self._failures, len(PAUSES) - 1)]
-            if child.page.condition is Condition.STARTING and self._failures >= HOPELESS:
-                self._give_up(now)
+        elif code not in (Exit.STOPPED, Exit.WORN):
+            self._pause_after(child, code, now)
         if code not in list(Exit):
             self._lost(child, code)
+
+    def _pause_after(self, child: Child, code: int, now: float) -> None:
+        """One that got as far as working is followed at once; those that cannot start, at growing intervals."""
+        could_not_start = code == Exit.FAILED and child.page.condition is Condition.STARTING
+        self._failures = self._failures + 1 if could_not_start else 0
+        self._due["start"] = now + PAUSES[min(self._failures, len(PAUSES) - 1)]
+        if self._failures >= HOPELESS and not any(
+            one.page.condition is Condition.READY for one in self._children
+        ):
+            self._give_up(now)
 
     def _give_up(self, now: float) -> None:
         """No process gets as far as working: that does not mend itself."""
