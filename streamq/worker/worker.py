@@ -151,7 +151,7 @@ class Worker:
         return [anchor_of(self._config.namespace, queue) for queue in self._slots]
 
     def _make_fetches(self, container: Container, isolation: Isolation, engine: AsyncEngine) -> None:
-        about = f"{socket.gethostname()} pid {os.getpid()}"
+        about = f"{socket.gethostname()} pid {os.getpid()}{', a suspect alone' if self._alone else ''}"
         observers, debugs = self._app.observers, self._config.log_level == "debug"
         for section, anchor, (queue, slots) in zip(
             self._page.sections, self._anchors(), self._slots.items(), strict=True

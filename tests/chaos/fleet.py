@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,9 +54,9 @@ class Fleet:
         except psutil.NoSuchProcess:
             return []
 
-    def kill_a_child(self) -> bool:
-        """SIGKILL one worker process; whether there was one."""
-        children = self.children
+    def kill_a_child(self, spared: Container[int] = ()) -> bool:
+        """SIGKILL one worker process, none of those that are spared; whether there was one."""
+        children = [child for child in self.children if child.pid not in spared]
         if not children:
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
