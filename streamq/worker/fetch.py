@@ -23,6 +23,7 @@ from streamq.protocol.consume import Taken, report, take
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite
+from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
 from streamq.worker.endings import unbegun
@@ -76,16 +77,15 @@ class Fetch:
     ) -> None:
         self.post, self._config, self._engine = post, config, engine
         self._notices, self._isolation = notices, isolation
-        self._telling = Telling(post.anchor, post.queue, payloads, self.send, self._poke)
+        self._bell = Bell()
+        self._telling = Telling(post.anchor, post.queue, payloads, self.send, self._bell.ring)
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
         self._appetite = Appetite(clock())
-        self._wake = asyncio.Event()
         self._link: Link | None = None
         self._linked = asyncio.Event()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._is_asleep = self._must_call = self._is_paused = self._is_careful = False
+        self._is_asleep = self._is_paused = self._is_careful = False
         self._suspects_since: float | None = None
         self.answered, self.settled = clock(), 0
         self._found_nothing = False
@@ -101,7 +101,7 @@ class Fetch:
             except (StreamqError, OSError) as error:
                 self._notices.trouble("worker.connection_lost", error=str(error))
                 await asyncio.sleep(pauses.next())
-        self._cancel_timers()
+        self._bell.silence()
         self.bench.threads.close()
 
     def stop(self) -> None:
@@ -109,12 +109,12 @@ class Fetch:
         if not self.bench.is_stopping:
             self.bench.is_stopping = True
             self.release_waiting()
-            self._poke()
+            self._bell.ring()
 
     def end(self, stop: Stop) -> None:
         """End what runs."""
         self.bench.end(stop)
-        self._poke()
+        self._bell.ring()
 
     def release_waiting(self) -> None:
         """Hand back what has not begun; no attempt is spent."""
@@ -124,13 +124,13 @@ class Fetch:
     def pause(self, paused: bool) -> None:
         """Take nothing for a while; what runs goes on."""
         self._is_paused = paused
-        self._poke()
+        self._bell.ring()
 
     def look(self, now: float) -> None:
         """Some times a second: end what is late, and give up what somebody else may own by now."""
         self.bench.scan(now)
         if self._members.fence_expired(now):
-            self._poke()
+            self._bell.ring()
         quiet = now - self.answered
         if self._link is not None and quiet > self._config.lease + self._config.reply_timeout:
             self._notices.trouble("worker.no_progress", seconds=round(quiet, 1))
@@ -156,16 +156,16 @@ class Fetch:
 
     def changed(self) -> None:
         """A turn of the loop: is there a reason to call?"""
-        if self._wake.is_set():
+        if self._bell.is_awake:
             return
         if self._has_reason():
-            self._wake.set()
-        elif self._members.pending() and "settle" not in self._timers:
-            self._after(SETTLE_AFTER, "settle")
+            self._bell.wake()
+        elif self._members.pending():
+            self._bell.ring_after(SETTLE_AFTER, "settle")
 
     def settle_soon(self) -> None:
         """An ending should not wait for company."""
-        self._poke()
+        self._bell.ring()
 
     def ended(self, lot: Lot, ending: Ending) -> None:
         """A job ended in another way than by a plain completion."""
@@ -233,8 +233,7 @@ class Fetch:
             await link.subscribe(wake_channel(self.post.anchor, me.id))
         n = self._appetite_now(me)
         isolate = self._isolate_now(me)
-        self._cancel_timers()
-        self._must_call = False
+        self._bell.answer()
         if self._is_careful:
             await self._settling.settle_singly(link, me)
             self._is_careful = False
@@ -247,7 +246,7 @@ class Fetch:
             me.outbox.put_back(batch)
             self._is_careful = isinstance(error, Refused)
             raise
-        self._wake.clear()
+        self._bell.rest_again()
         self.answered = clock()
         self._settled(me, batch, taken.refused, taken.wanted)
         self._receive(me, taken, n, asked)
@@ -293,8 +292,8 @@ class Fetch:
         if self.post.alone:
             self.bench.is_stopping = True
         elif self._is_asleep:
-            self._after(_shortened(taken.sleep / 1000), "sleep")
-        self._after(self._config.lease / 3, "quiet")
+            self._bell.ring_after(_shortened(taken.sleep / 1000), "sleep")
+        self._bell.ring_after(self._config.lease / 3, "quiet")
 
     def _arrive(self, me: Consumer, groups: list[Any], fence: int) -> int:
         got = 0
@@ -329,7 +328,7 @@ class Fetch:
     # When to call
 
     def _has_reason(self) -> bool:
-        if self._must_call or self._is_done() or (self._members.pending() and self.bench.is_stopping):
+        if self._bell.is_rung or self._is_done() or (self._members.pending() and self.bench.is_stopping):
             return True
         if self._is_asleep or self._is_paused or self.bench.is_stopping or self.post.alone:
             return False
@@ -340,36 +339,17 @@ class Fetch:
         return bench.is_stopping and (bench.is_idle or bench.is_hung) and not self._members.pending()
 
     async def _rest(self) -> None:
-        await self._wake.wait()
+        await self._bell.rest()
         if self._link is None:
             raise ConnectionLost(f"the connection of {self.post.anchor} is gone")
 
-    def _poke(self) -> None:
-        self._must_call = True
-        self._wake.set()
-
     def _rung(self, channel: bytes, message: bytes) -> None:
         self._is_asleep = self._is_asleep and message != b"take"
-        self._poke()
+        self._bell.ring()
 
     def _lost(self, error: Exception) -> None:
         self._link = None
-        self._poke()
-
-    def _after(self, seconds: float, what: str) -> None:
-        if what not in self._timers:
-            loop = asyncio.get_running_loop()
-            self._timers[what] = loop.call_later(seconds, self._due, what)
-
-    def _due(self, what: str) -> None:
-        """A timer forgets itself first, so that one that fires during a call can be set again after it."""
-        del self._timers[what]
-        self._poke()
-
-    def _cancel_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._bell.ring()
 
 
 def _shortened(seconds: float) -> float:

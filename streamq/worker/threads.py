@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import ctypes
 import threading
 import time
 from collections import deque
@@ -21,54 +20,22 @@ from typing import Any
 
 from streamq.context import current_job
 from streamq.worker.endings import given_up, raised, returned, untouched
+from streamq.worker.hopped import Hopped, TimeLimit, raise_in
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
 from streamq.worker.seat import FOREVER, RECORD, Lot, Row, Seat, Tell
 from streamq.worker.verdict import Stop
 
-__all__ = ["Threads", "TimeLimit"]
+__all__ = ["GRACE", "ThreadSeat", "Threads"]
 
 PATIENCE = 0.005  # seconds that a job may lie before another thread is woken or made
+GRACE = 5.0  # seconds that a handler has to end after it was interrupted
 COMPANY = 0.002  # seconds that an ending may wait for company
 FAST = 5  # jobs that a thread takes meanwhile: more threads would only contend for the interpreter
 
 clock = time.monotonic
 Bulk = tuple[Row, Lot, Plan]
-
-
-class TimeLimit(BaseException):
-    """Raised inside a sync handler that ran too long. Not an Exception, so that a handler does not catch it by accident."""
-
-
-class Hopped:
-    """A handler that the loop waits for."""
-
-    __slots__ = ("args", "call", "future", "kwargs", "seat", "thread")
-
-    def __init__(self, seat: Seat, call: Call, args: list[Any], kwargs: dict[str, Any]) -> None:
-        self.seat, self.call, self.args, self.kwargs = seat, call, args, kwargs
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.thread: int | None = None
-
-    def run(self) -> None:
-        """In the thread."""
-        self.thread = threading.get_ident()
-        current_job.set(self.seat)
-        try:
-            result, error = self.call(self.seat, self.args, self.kwargs), None
-        except BaseException as raised_:
-            result, error = None, raised_
-        self.thread = None
-        self.future.get_loop().call_soon_threadsafe(self._resolve, result, error)
-
-    def _resolve(self, result: Any, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        else:
-            self.future.set_exception(_carriable(error))
 
 
 class ThreadSeat(Seat):
@@ -165,7 +132,7 @@ class Threads:
             return await hopped.future
         except (asyncio.CancelledError, TimeoutError):
             if not self._remove(hopped) and hopped.thread is not None:
-                _raise_in(hopped.thread, TimeLimit)
+                raise_in(hopped.thread, TimeLimit)
                 self._loop.call_later(GRACE, self._look_after, hopped)
             raise
         finally:
@@ -213,7 +180,7 @@ class Threads:
 
     def _aim(self, seat: ThreadSeat, error: type[BaseException]) -> None:
         seat.aimed_at = seat.row
-        _raise_in(seat.ident, error)
+        raise_in(seat.ident, error)
 
     # How many threads
 
@@ -358,19 +325,3 @@ class Threads:
         while self._endings:
             self._ended(*self._endings.popleft())
         self._changed()
-
-
-GRACE = 5.0  # seconds that a handler has to end after it was interrupted
-
-
-def _carriable(error: BaseException) -> BaseException:
-    """A future does not take a StopIteration."""
-    if not isinstance(error, StopIteration):
-        return error
-    carried = RuntimeError("the handler raised StopIteration")
-    carried.__cause__ = error
-    return carried
-
-
-def _raise_in(thread: int, error: type[BaseException]) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
