@@ -152,11 +152,14 @@ def _read(answer: Answer) -> Any:
 
 # In the nursery and in the processes of jobs
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 
 def _be_nursery(app: App, requests: socket.socket) -> None:
     die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children vanish by themselves
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     gc.freeze()
     while True:
@@ -171,7 +174,9 @@ def _be_nursery(app: App, requests: socket.socket) -> None:
 
 def _be_job(app: App, connection: socket.socket) -> None:
     die_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()  # Ctrl-C in a terminal is for the worker, which lets its handlers finish
+    for number in (*_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(BaseException):
         asyncio.run(_converse(app, connection))
     os._exit(0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -206,6 +208,37 @@ def test_hup_replaces_the_processes_one_by_one(valkey: Server, tmp_path: Path, y
         until(lambda: not before & {child.pid for child in crew.children()} and len(crew.children()) == 2)
         assert job.result(timeout=10) == "meanwhile"
         assert len(crew.lines("begin", "meanwhile")) == 1
+
+
+def test_a_storm_of_signals_loses_nothing_and_costs_no_attempt(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    chance = random.Random(7)
+    with Crew(valkey, tmp_path, workers=2, concurrency=5) as crew:
+        jobs = yard.app.enqueue_many([yard.nap.call(f"n{i}", 0.05) for i in range(150)])
+        while stats(yard.app)["completed"] < 100:
+            crew.signal(chance.choice([signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2, signal.SIGHUP]))
+            until(lambda: crew.children(), what="a child")
+            time.sleep(0.02)
+        crew.signal(signal.SIGUSR2)
+        assert [job.result(timeout=20) for job in jobs] == [f"n{i}" for i in range(150)]
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert len(crew.lines("begin")) == 150
+        assert not crew.logged("job.retrying")
+        assert not crew.logged("worker.lost")
+
+
+def test_a_handler_that_holds_the_interpreter_within_its_time_does_not_cost_the_lease(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, lease=1) as crew:
+        beside = yard.nap.enqueue("beside", 0.3)
+        until(crew.begun("beside"))
+        assert yard.holds_it_for.enqueue("holder", 3).result(timeout=10) == "holder"
+        assert beside.result(timeout=5) == "beside"
+        assert len(crew.lines("begin")) == 2
+        assert not crew.logged("worker.fenced")
 
 
 def test_children_die_with_their_supervisor(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
