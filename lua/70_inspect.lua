@@ -134,7 +134,7 @@ local function read_pending(c)
     for _, raw in ipairs(count > 0 and redis.call('XRANGE', sq.stream(c, level), '(' .. (after or '0-0'), '+', 'COUNT', count) or {}) do
       last = raw[1]
       if c.cancels == 0 or redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. last) ~= 'gone' then
-        rows[#rows + 1] = entry_row(c, level, raw, {'state', 'pending'})
+        rows[#rows + 1] = entry_row(c, level, raw, raw[2][1] ~= sq.RECORD and {'state', 'pending'} or nil)
       end
     end
     return last
