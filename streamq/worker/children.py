@@ -22,7 +22,7 @@ from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.protocol.consume import abandon
 from streamq.worker.page import FOREVER, Page
-from streamq.worker.process import be_worker, preload
+from streamq.worker.process import SIGNALS, be_worker, preload
 from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
 
@@ -94,9 +94,11 @@ class Children:
         sys.stdout.flush()
         sys.stderr.flush()
         supervisor = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pid = os.fork()
         if pid == 0:
             be_worker(self._app, lambda: make(page), supervisor)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child = self._alive[pid] = Child(pid, page, anchors, alone)
         return child
 

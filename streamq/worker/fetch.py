@@ -354,4 +354,4 @@ class Fetch:
 
 def _shortened(seconds: float) -> float:
     """Long sleeps end at different times; short ones are for a due time."""
-    return seconds * random.uniform(0.8, 1.0) if seconds > 2 else seconds + 0.001  # noqa: S311
+    return seconds * random.uniform(0.97, 1.0) if seconds > 2 else seconds + 0.001  # noqa: S311

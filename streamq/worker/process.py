@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
     from streamq.app import App
 
-__all__ = ["Exit", "be_worker", "preload"]
+__all__ = ["SIGNALS", "Exit", "be_worker", "preload"]
+
+
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)  # blocked from before the fork until the worker hears them
 
 
 class Exit(IntEnum):
@@ -68,7 +75,7 @@ def preload() -> None:
 
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+    for number in (*SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -102,5 +109,6 @@ async def _work(app: App, make: Callable[[], Worker]) -> str:
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGUSR1, worker.pause, True)
     loop.add_signal_handler(signal.SIGUSR2, worker.pause, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     async with app:
         return await worker.run()

@@ -94,7 +94,7 @@ class Supervisor:
         self._signals: deque[int] = deque()
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
         self._failures = self._code = 0
-        self._is_stopping = self._is_empty = False
+        self._is_stopping = self._is_empty = self._is_paused = False
         self._leave_by = float("inf")
         self._to_replace: deque[Child] = deque()
         self._log = structlog.get_logger("streamq.supervisor")
@@ -151,7 +151,9 @@ class Supervisor:
             self._children.fork(page_for(self._slots), self._anchors, self._worker)
 
     def _worker(self, page: Page) -> Worker:
-        return Worker(self._app, queues=self._slots, limits=self._limits, page=page)
+        worker = Worker(self._app, queues=self._slots, limits=self._limits, page=page)
+        worker.pause(self._is_paused)
+        return worker
 
     def _fork_alone(self, now: float) -> None:
         """A process of its own for each suspect, some at a time."""
@@ -257,6 +259,7 @@ class Supervisor:
             case signal.SIGHUP:
                 self._to_replace = deque(child for child in self._children if not child.alone)
             case signal.SIGUSR1 | signal.SIGUSR2:
+                self._is_paused = number == signal.SIGUSR1  # also for children to come
                 self._children.signal(number)
 
     def _readiness(self) -> tuple[bool, str]:

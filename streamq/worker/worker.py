@@ -100,12 +100,13 @@ class Worker:
         self._app, self._config = app, app.config
         self._slots = slots_of(app, queues, concurrency or app.config.concurrency)
         self._limits, self._alone = limits or Limits(), alone
-        self._is_supervised = page is not None
+        self._is_supervised, self._parent = page is not None, os.getppid()
         self._page = page or page_for(self._slots)
         self._fetches: list[Fetch] = []
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
         self._log = structlog.get_logger("streamq.worker")
+        self._is_paused = False
         self.reason = Reason.STOPPED
 
     def stop(self, *, now: bool = False) -> None:
@@ -116,6 +117,7 @@ class Worker:
 
     def pause(self, paused: bool = True) -> None:
         """Take no jobs for a while, or go on."""
+        self._is_paused = paused
         for fetch in self._fetches:
             fetch.pause(paused)
 
@@ -163,6 +165,7 @@ class Worker:
             started = notices.started if observers.wants("job.started") else None
             for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):
                 plan.prepare(task, container, fetch.bench.hop, started)
+            fetch.pause(self._is_paused)
             self._fetches.append(fetch)
 
     def _plan(self, task: Task[..., Any], queue: str) -> Plan:
@@ -205,7 +208,7 @@ class Worker:
 
     async def _tick(self) -> None:
         """Some times a second: heartbeat, deadlines, fences; once a second statistics and limits."""
-        ticks = 0
+        ticks = 1
         while True:
             now = clock()
             for fetch in self._fetches:
@@ -216,6 +219,8 @@ class Worker:
                 max(fetch.answered for fetch in self._fetches),
             )
             self._check_limits(memory=ticks % SECOND == 0)
+            if self._is_supervised and os.getppid() != self._parent:
+                self.stop(now=True)  # where the system does not kill it with its supervisor (see mortality)
             if ticks % SECOND == 0:
                 for fetch in self._fetches:
                     await fetch.tell_statistics()

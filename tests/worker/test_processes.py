@@ -283,6 +283,15 @@ def test_a_process_is_replaced_after_its_share_of_jobs(
         assert not crew.logged("worker.lost")
 
 
+def test_a_process_that_has_grown_too_large_is_replaced(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, memory=1) as crew:
+        until(lambda: any("too large" in line["why"] for line in crew.logged("worker.worn")))
+        assert yard.add.enqueue(1, 2).result(timeout=10) == 3
+        assert not crew.logged("worker.lost")
+
+
 def test_burst_ends_when_there_is_nothing_to_do(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
     for i in range(100):
         yard.add.enqueue(i, i)
