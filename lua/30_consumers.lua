@@ -169,7 +169,8 @@ local function renew(anchor, args)
   if not c.paused and sq.best_level(c) then sq.ring(c, 1) end
   local reply = {c.suspects}
   for i = 3, #args do
-    local known = redis.call('HEXISTS', c.anchor .. ':consumers', args[i]) == 1
+    local ends = redis.call('ZSCORE', c.anchor .. ':alive', args[i])
+    local known = ends and tonumber(ends) > 0     -- or it is being emptied
     reply[#reply + 1] = not known and 'gone' or sq.has_commands(c, args[i]) and 'command' or 'ok'
   end
   sq.save(c)
