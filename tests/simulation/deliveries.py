@@ -59,13 +59,17 @@ class Deliveries:
         self.renewed[value.consumer] = self.clock.t
 
     def saw_renew(self, args: Sequence[Any], value: Renewed, answers: Answers) -> None:
-        for consumer, status, commands in zip(args[1], value.status, answers, strict=True):
+        for consumer, status, commands, ends in zip(
+            args[1], value.status, answers[::2], answers[1::2], strict=True
+        ):
             if status == "gone":
                 self._judge_state(consumer, "gone")
                 continue
-            self.renewed[consumer] = self.clock.t
+            if float(ends or 0) <= 0:
+                raise Violation(f"renew is content with {consumer}, which is gone or being emptied")
             if commands and status != "command":
                 raise Violation(f"renew is silent about the commands of {consumer}")
+            self.renewed[consumer] = self.clock.t
 
     def saw_abandon(self, args: Sequence[Any], value: int, owners: Answers) -> None:
         consumer, alone, suspects = args

@@ -50,10 +50,10 @@ class Disasters:
     def _kill(self) -> None:
         host = self.world.random.choice(self.world.hosts)
         self.world.network.seen["kills"] += 1
-        if self.world.random.random() < 0.6:
-            host.crashed(host.process)
-        else:
+        if self.world.random.random() < self.world.scenario.unseen:
             host.die()
+        else:
+            host.crashed(host.process)
 
     def _step_clock(self) -> None:
         self.world.network.seen["clock steps"] += 1

@@ -61,7 +61,7 @@ class Channel:
         if random.random() < self.world.scenario.poison:
             body = f"poison-{body}"
         options: list[str | int] = []
-        if random.random() < 0.25:
+        if random.random() < self.world.scenario.delayed:
             options += self._due()
         if random.random() < 0.12:
             options += self._unique()

@@ -33,7 +33,14 @@ class Witness:
     def questions(self, operation: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What to ask the server just before a call."""
         if operation == "renew":
-            return [("EXISTS", f"{self.anchor}:commands:{consumer}") for consumer in args[1]]
+            return [
+                question
+                for consumer in args[1]
+                for question in (
+                    ("EXISTS", f"{self.anchor}:commands:{consumer}"),
+                    ("ZSCORE", f"{self.anchor}:alive", consumer),
+                )
+            ]
         if operation in ("take", "finish"):
             deliveries = [settlement.delivery for settlement in args[-1]]
         elif operation == "abandon":
