@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chaos.fleet import Fleet
@@ -119,7 +118,7 @@ def _unfinished(app: App) -> int:
 
 def _finish(app: App, server: Server, verdict: Verdict, began: float) -> Verdict:
     """Everything is left in peace until nothing waits any more; then the books are compared."""
-    _wait(lambda: _unfinished(app) == 0, seconds=120)
+    _wait_for_the_end(app)
     for line in server.raw.lrange("ledger", 0, -1):
         verdict.runs[int(line.split()[0])] += 1
     balance = app.run(Queue("default").conservation())
@@ -140,9 +139,25 @@ def _failures(app: App) -> int:
     )
 
 
-def _wait(true: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"jobs still wait after {seconds} s")
-        time.sleep(0.05)
+def _wait_for_the_end(app: App) -> None:
+    """As long as anything moves; a queue in which nothing has ended for a minute is stuck, and says why."""
+    left, since = _unfinished(app), time.monotonic()
+    while left:
+        time.sleep(0.1)
+        now = _unfinished(app)
+        if now != left:
+            left, since = now, time.monotonic()
+        elif time.monotonic() - since > 60:
+            raise TimeoutError(f"nothing has ended for a minute: {_picture(app)}")
+
+
+def _picture(app: App) -> str:
+    """What waits, and for what: the state of the queue for whoever reads a failed campaign."""
+    queue = Queue("default")
+    jobs = [
+        job.id
+        for what in ("active", "pending", "delayed")
+        for job in app.run(queue.list_jobs(what, count=3)).jobs
+    ]
+    because = {job: app.run(queue.explain(job)) for job in jobs}
+    return f"{app.run(queue.stats())}\n{because}\n{app.run(queue.workers())}"
