@@ -8,6 +8,7 @@ from itertools import count
 
 HOUR = 3_600_000
 START = 1_000_000_000_000
+GRID = 20  # ms; producers call on these, so that the ids of two masters would meet
 
 
 class Clock:

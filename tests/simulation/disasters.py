@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simulation.clock import HOUR
+from simulation.clock import GRID, HOUR
 from simulation.connection import Connection
 from simulation.library import WAKES
 from simulation.network import ANCHOR
@@ -33,7 +33,7 @@ class Disasters:
         if kind is Kind.RESTART:
             self._plan(4_000, 15_000, self._restart)
         if kind is Kind.FAILOVER:
-            self._plan(3_000, 12_000, self._copy_shard)
+            self._plan(2_500, 6_000, self._copy_shard)
 
     def _plan(self, least: int, most: int, action: Callable[[], object]) -> None:
         def act() -> None:
@@ -70,7 +70,7 @@ class Disasters:
 
     def _copy_shard(self) -> None:
         self._copy = StaleCopy(self.world)
-        self.world.clock.after(self.world.random.randint(100, 2_500), self._fail_over, self._copy)
+        self.world.clock.after(self.world.random.randint(5, 125) * GRID, self._fail_over, self._copy)
 
     def _fail_over(self, copy: StaleCopy) -> None:
         if copy is self._copy:
@@ -111,6 +111,6 @@ class StaleCopy:
         for reply in connection.pipeline([("RESTORE", key, ttl, dump) for key, dump, ttl in self._keys]):
             assert reply == b"OK", reply
         connection("DEBUG", "CHANGE-REPL-ID")
-        if self.world.random.random() < 0.5:
+        if self.world.random.random() < 0.7:
             self.world.clock.step(self._taken_at - self.world.clock.t)
         self.world.ledger.restore(self._ledger)

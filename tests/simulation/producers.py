@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulation.clock import HOUR
+from simulation.clock import GRID, HOUR
 from simulation.ledger import Violation
 from streamq.errors import StaleCall, UniqueConflict
 from streamq.protocol.enqueue import ANONYMOUS, NewJob, enqueue
@@ -23,7 +23,7 @@ class Channel:
         self.world, self.producer, self.number = world, producer, number
         self.seq = 0
         self.batch: list[NewJob] = []
-        world.clock.after(world.random.randint(0, 500), self._produce)
+        world.clock.after(world.random.randint(0, 500 // GRID) * GRID, self._produce)
 
     def _produce(self) -> None:
         if not self.world.producing:
@@ -53,7 +53,7 @@ class Channel:
         scenario, clock = self.world.scenario, self.world.clock
         surge = scenario.surges and (clock.t // SURGE) % 4 == 3
         longest = scenario.pause_between_batches // (6 if surge else 1)
-        clock.after(self.world.random.randint(1, longest), self._produce)
+        clock.after(self.world.random.randint(1, longest // GRID) * GRID, self._produce)
 
     def _invent(self, index: int) -> NewJob:
         random = self.world.random

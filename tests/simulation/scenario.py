@@ -51,11 +51,11 @@ class Scenario:
         return cls(
             seed=seed,
             kind=kind,
-            workers=1 if quiet else 4,
+            workers={Kind.QUIET: 1, Kind.CALM: 8}.get(kind, 4),
             slots=slots,
             ahead=ahead,
             durations=(*DURATIONS, 13_000, 13_000) if quiet else DURATIONS,
-            pause_between_batches=16_000 if quiet or sleepy else 4_000,
+            pause_between_batches=16_000 if quiet or sleepy else 8_000 if kind is Kind.CALM else 4_000,
             surges=seed % 4 != 1,
             delayed=0.7 if sleepy else 0.25,
             between_kills=(4_000, 20_000) if quiet else (500, 6_000),
