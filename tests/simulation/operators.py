@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulation.ledger import Violation
 from simulation.network import ANCHOR
+from simulation.shard import PSEUDO
 from streamq.errors import JobNotFound, UniqueConflict, WrongState
 from streamq.protocol import control, inspect
 
@@ -37,6 +38,8 @@ class Operators:
 
     def _cancel(self) -> None:
         recent = list(self.world.ledger.jobs)[-30:]
+        if self.world.random.random() < 0.2:
+            recent = [entry.job for entry in self.world.look().given if entry.owner in PSEUDO]
         if recent:
             answer = self.world.network.send(control.cancel, self.world.random.choice(recent))
             self.world.network.seen[f"cancel {answer}"] += 1

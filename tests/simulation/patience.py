@@ -57,7 +57,7 @@ class Patience:
 
     def look(self, shard: Shard, hosts: Sequence[Observed]) -> list[str]:
         """Everything that waits too long."""
-        if not any(host.steady for host in hosts):
+        if not any(host.steady and host.known() for host in hosts):
             self._awake_since = self.clock.t
         return [
             *self._overslept(shard, hosts),

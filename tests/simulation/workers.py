@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simulation.hosts import Host
 
 RETRY_PAUSE = 100
+SHORT = (5, 40, 120)  # ms; how long jobs take when nothing more is produced
 
 
 class Process:
@@ -247,9 +248,8 @@ class Process:
         if job is not None and job.poison:
             world.clock.after(20, self._killed_by, consumer, delivery, run)
             return
-        world.clock.after(
-            world.random.choice(world.scenario.durations), self._finish, consumer, delivery, run
-        )
+        durations = world.scenario.durations if world.producing else SHORT
+        world.clock.after(world.random.choice(durations), self._finish, consumer, delivery, run)
         if world.random.random() < 0.05:
             world.clock.after(2, self._tell, consumer, delivery, run)
 
