@@ -102,13 +102,13 @@ class Job(Generic[R_co]):
         """
         where = JobId.parse(self.id)
         task = self._task.name if self._task else self._app.run(self._task_name())
-        return self._value(task, self._app.replies(where).ending(where.local, _seconds(timeout)))
+        return self._value(task, self._app.replies(where).ending(where, _seconds(timeout)))
 
     async def aresult(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109 - as in result
         """Wait for the job's end; what its handler returned. Raises what ``result`` does."""
         where = JobId.parse(self.id)
         task = self._task.name if self._task else await self._app.arun(self._task_name())
-        return self._value(task, await self._app.replies(where).aending(where.local, _seconds(timeout)))
+        return self._value(task, await self._app.replies(where).aending(where, _seconds(timeout)))
 
     def status(self) -> State:
         """Where the job is. Raises JobNotFound when it is unknown, or finished so long ago that the log forgot it."""

@@ -16,7 +16,7 @@ from threading import Lock, Thread
 
 from streamq.errors import ConnectionLost, ResultTimeout, ServerUnavailable
 from streamq.protocol import Call, Flow
-from streamq.protocol.keys import reply_key
+from streamq.protocol.keys import JobId, reply_key
 from streamq.protocol.results import WAITING, Ending, read_push, unwait, wait
 from streamq.queue import follow, follow_async
 from streamq.sender import Engines
@@ -38,8 +38,9 @@ class Replies:
         self._thread: Thread | None = None
         self._closed = False
 
-    def ending(self, job: str, timeout: float | None) -> Ending:
+    def ending(self, where: JobId, timeout: float | None) -> Ending:
         """How the job ended; waits for its end. Raises ResultTimeout after ``timeout`` seconds."""
+        job = where.local
         future, ending = self._expect(job), Ending(WAITING, None)
         try:
             ending = self._engines.engine.run(self._wait(job))
@@ -47,14 +48,15 @@ class Replies:
                 self._start()
                 return future.result(timeout)
         except TimeoutError:
-            raise _too_late(job, timeout) from None
+            raise _too_late(where, timeout) from None
         finally:
             if self._leave(job, future) and ending.status == WAITING:
                 follow(self._engines.engine, self._unregister(job))
         return ending
 
-    async def aending(self, job: str, timeout: float | None) -> Ending:  # noqa: ASYNC109 - as in ending
+    async def aending(self, where: JobId, timeout: float | None) -> Ending:  # noqa: ASYNC109 - as in ending
         """How the job ended; waits for its end. Raises ResultTimeout after ``timeout`` seconds."""
+        job = where.local
         future, ending = self._expect(job), Ending(WAITING, None)
         try:
             ending = await self._engines.async_engine.run(self._wait(job))
@@ -62,7 +64,7 @@ class Replies:
                 self._start()
                 return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
         except TimeoutError:
-            raise _too_late(job, timeout) from None
+            raise _too_late(where, timeout) from None
         finally:
             if self._leave(job, future) and ending.status == WAITING:
                 await follow_async(self._engines.async_engine, self._unregister(job))
@@ -161,5 +163,5 @@ class Replies:
                     future.set_exception(error)
 
 
-def _too_late(job: str, timeout: float | None) -> ResultTimeout:
-    return ResultTimeout(f"job {job} had not ended after {timeout or 0:g} s. It goes on; ask again")
+def _too_late(where: JobId, timeout: float | None) -> ResultTimeout:
+    return ResultTimeout(f"job {where} had not ended after {timeout or 0:g} s. It goes on; ask again")
