@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -41,10 +42,8 @@ class Session:
 
     @cached_property
     def config(self) -> Config:
-        """The settings: those of the App where one is named, because its code may say where the server is."""
-        if self._named.app and not self.url:
-            return self.app.config
-        return self._named
+        """The settings: those of the App where one is named and its code may say where the server is."""
+        return self.app.config if self._asks_app else self._named
 
     @cached_property
     def app(self) -> App:
@@ -56,7 +55,8 @@ class Session:
                 'no App is named: give its module ("streamq work shop", --app shop), '
                 "or set STREAMQ_APP or [tool.streamq] app"
             )
-        app = load_app(self._named.app)
+        in_project = self._named.source("app") in {"pyproject.toml", ".env"}
+        app = load_app(self._named.app, self._named.project if in_project else Path.cwd())
         given: dict[str, Any] = {name: value for name, value in self._given().items() if value is not None}
         if given:
             sources = dict.fromkeys(given, "argument")
@@ -80,7 +80,7 @@ class Session:
         """The App that is named, or one without tasks: it reads payloads and sends jobs all the same."""
         from streamq.app import App
 
-        return self.app if self.has_app and not self.url else App(config=self.config)
+        return self.app if self._asks_app else App(config=self.config)
 
     @property
     def payloads(self) -> Payloads:
@@ -129,6 +129,12 @@ class Session:
                 self.engine.close()
             if "any_app" in self.__dict__:
                 self.any_app.close()
+
+    @property
+    def _asks_app(self) -> bool:
+        """Whether an App is named and the settings alone do not say which queues are meant."""
+        places = {name: self._named.source(name) for name in ("url", "namespace")}
+        return self.has_app and not self.url and "default" in places.values()
 
     @cached_property
     def _named(self) -> Config:

@@ -301,6 +301,7 @@ def test_a_traceback_is_shown_with_debug_only(shop: Shell) -> None:
         ("broken", "broken.py:2"),
         ("shop:ap", "its Apps are app"),
         ("missing", "No module named 'not_installed'"),
+        ("misspelt", "misspelt.py:3"),
     ],
 )
 def test_an_app_that_cannot_be_had_is_one_line(shop: Shell, app: str, said: str) -> None:
@@ -308,6 +309,9 @@ def test_an_app_that_cannot_be_had_is_one_line(shop: Shell, app: str, said: str)
     (shop.folder / "twice.py").write_text("from streamq import App\none, two = App(), App()\n")
     (shop.folder / "broken.py").write_text("one = 1\none.two()\n")
     (shop.folder / "missing.py").write_text("import not_installed\n")
+    (shop.folder / "misspelt.py").write_text(
+        "from streamq import App\napp = App()\n@app.task(atempts=3)\ndef add(): ...\n"
+    )
     refused = shop.call("work", app, code=2)
     assert said in refused.err
     assert refused.err.count("\n") == 1
@@ -323,6 +327,29 @@ def test_the_app_is_found_in_the_environment_and_in_pyproject(shop: Shell) -> No
         "source": "pyproject.toml",
         "help": "the module of the App, as in shop or shop:app",
     }
+
+
+def test_the_app_of_pyproject_is_found_from_a_folder_below(shop: Shell) -> None:
+    (shop.folder / "pyproject.toml").write_text('[tool.streamq]\napp = "shop"\n')
+    below = Shell(shop.folder / "notes", shop.url)
+    below.folder.mkdir()
+    below.call("enqueue", "add", "1", "2")
+    assert [row["queue"] for row in below.call("queue", "list", "--json").document] == ["sums"]
+
+
+def test_an_app_that_is_broken_is_not_needed_to_look_where_the_settings_say_all(shop: Shell) -> None:
+    shop.call("enqueue", "add", "1", "2", "--app", "shop")
+    (shop.folder / "broken.py").write_text("1 / 0\n")
+    settings = {"STREAMQ_APP": "broken", "STREAMQ_NAMESPACE": "sq"}
+    assert [row["queue"] for row in shop.call("queue", "list", "--json", **settings).document] == ["sums"]
+
+
+def test_an_app_is_named_by_the_path_of_its_file(
+    shop: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = Shell(tmp_path_factory.mktemp("elsewhere"), shop.url)
+    elsewhere.call("enqueue", "add", "1", "2", "--app", str(shop.folder / "shop.py"))
+    assert [row["queue"] for row in shop.call("queue", "list", "--json").document] == ["sums"]
 
 
 def test_settings_are_shown_with_their_source_and_without_secrets(shop: Shell) -> None:
