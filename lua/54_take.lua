@@ -6,7 +6,7 @@
 local MIXED = 16                 -- deliveries of one level before the levels are compared again
 local ROUNDS = 64                -- comparisons a call
 
--- Up to n lost deliveries of a level, from its first lost one on.
+-- Up to n lost deliveries of a level, from its first lost one on; how many were claimed (some end here, see rows).
 local function claim_lost(c, me, level, first, n, rows)
   local claimed = redis.call('XAUTOCLAIM', sq.stream(c, level), sq.GROUP, me.id, sq.FOREVER, first, 'COUNT', n)
   for _, raw in ipairs(claimed[2]) do
@@ -17,6 +17,7 @@ local function claim_lost(c, me, level, first, n, rows)
   sq.count(c, 'active:' .. level, -vanished)
   sq.count(c, 'purged', vanished)
   sq.renew_lost(c, level)
+  return #claimed[2]
 end
 
 -- Up to n new ones, and the level's new head.
@@ -37,8 +38,8 @@ local function read_new(c, me, level, n, rows)
 end
 
 local function read_level(c, me, level, first_lost, n, rows)
-  if first_lost then claim_lost(c, me, level, first_lost, n, rows) end
-  if #rows < n then read_new(c, me, level, n - #rows, rows) end
+  if first_lost and claim_lost(c, me, level, first_lost, n, rows) > 0 then return end   -- its new jobs are younger: compare anew
+  read_new(c, me, level, n, rows)
 end
 
 -- A level that cannot be read (a stranger put something else there) is skipped until a sweep finds it well.
