@@ -162,7 +162,8 @@ class Steering:
             self.catch_up()
         if value.status == WAITING and job.end:
             raise Violation(f"{job_id} is {job.end} and somebody may wait for it")
-        if value.status in ("completed", "dead") and value.status != job.end:
+        ended = "dead" if job.end == "purged" else job.end
+        if value.status not in (WAITING, "gone", ended):
             raise Violation(f"{job_id} is {job.end or 'open'}; who waited was told {value.status}")
         if value.status == "gone" and job.end is None:
             raise Violation(f"{job_id} lives; who waited was told that it is gone")
