@@ -24,6 +24,8 @@ from streamq.handlers import (
     SyncClass,
     SyncContextClass,
     SyncContextFunction,
+    check_middleware,
+    check_outgoing_hook,
 )
 from streamq.job import Job
 from streamq.options import TaskOptions, TaskWords
@@ -155,12 +157,20 @@ class App:
         return fn
 
     def middleware(self, layer: MiddlewareT, /) -> MiddlewareT:
-        """Declare what runs around every handler: ``async (ctx, call_next)``; the first declared is the outermost."""
+        """Declare what runs around every handler: ``async (ctx, call_next)``; the first declared is the outermost.
+
+        Raises ConfigError for a function that is not async or takes something else.
+        """
+        check_middleware(layer)
         self.middleware_layers.append(layer)
         return layer
 
     def before_enqueue(self, hook: HookT, /) -> HookT:
-        """Declare what sees every job before it is sent (``Outgoing``), and may add headers, or raise to stop it."""
+        """Declare what sees every job before it is sent (``Outgoing``), and may add headers, or raise to stop it.
+
+        Raises ConfigError for a function that is async or takes something else.
+        """
+        check_outgoing_hook(hook)
         self.outgoing_hooks.append(hook)
         return hook
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from streamq.errors import WrongCall
 from streamq.job import Job
 from streamq.producer import batches
 from streamq.protocol.enqueue import Enqueued, NewJob
@@ -72,6 +73,10 @@ def _by_sender(calls: Sequence[Call[Any]]) -> dict[Sender, list[int]]:
     by_sender: dict[Sender, list[int]] = {}
     by_task: dict[int, list[int]] = {}
     for place, call in enumerate(calls):
+        if not isinstance(call, Call):
+            raise WrongCall(
+                f"number {place} is {call!r} and no call: give task.call(…) for each job. Nothing was sent."
+            )
         places = by_task.get(id(call.task))
         if places is None:
             places = by_task[id(call.task)] = by_sender.setdefault(call.task.sender, [])

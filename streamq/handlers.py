@@ -6,10 +6,12 @@ first parameter of type Any would vanish from ``enqueue``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from streamq.context import Context
+from streamq.errors import ConfigError
 
 __all__ = [
     "AsyncClass",
@@ -70,3 +72,37 @@ class SyncClass(Protocol[P, R_co]):
     """A class with ``def handle(self, …)``."""
 
     def handle(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+def check_middleware(layer: Any) -> None:
+    """Raise ConfigError for what cannot run around handlers."""
+    remedy = "write async def f(ctx, call_next): return await call_next()"
+    if not _is_async(layer):
+        raise ConfigError(f"middleware {_named(layer)} is no async function: {remedy}")
+    try:
+        inspect.signature(layer).bind(None, None)
+    except TypeError:
+        raise ConfigError(f"middleware {_named(layer)} does not take ctx and call_next: {remedy}") from None
+
+
+def check_outgoing_hook(hook: Any) -> None:
+    """Raise ConfigError for what cannot see jobs before they are sent."""
+    remedy = "write def f(outgoing): …"
+    if not callable(hook) or _is_async(hook):
+        raise ConfigError(
+            f"before_enqueue {_named(hook)} must be a plain function, because enqueue is one: {remedy}"
+        )
+    try:
+        inspect.signature(hook).bind(None)
+    except TypeError:
+        raise ConfigError(f"before_enqueue {_named(hook)} does not take the outgoing job: {remedy}") from None
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object may be called as well
+    )
+
+
+def _named(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -58,8 +59,12 @@ class Embedded:
         return True
 
     def locate(self) -> Address:
-        """Its socket, after it has answered."""
-        return Address(path=start(self.config).url.removeprefix("unix://"))
+        """Its socket, after it has answered. A server that had to be started is said once, on stderr."""
+        files = _Files.of(self.config)
+        if _ensure(files):
+            said = f'streamq: started a server in {files.folder} ("streamq server stop" ends it)'
+            print(said, file=sys.stderr, flush=True)
+        return Address(path=str(files.socket))
 
 
 def start(config: Config) -> Status:
@@ -67,12 +72,7 @@ def start(config: Config) -> Status:
 
     Raises NotSupported when no server program is installed, ServerUnavailable with the end of its log when it dies.
     """
-    files = _Files.of(config)
-    if not _answers(files.socket):
-        files.make()
-        with _locked(files.folder / "start.lock"):
-            if not _answers(files.socket):
-                _launch(files)
+    _ensure(_Files.of(config))
     return status(config)
 
 
@@ -142,6 +142,18 @@ class _Files:
             return True
         except FileNotFoundError:
             return False
+
+
+def _ensure(files: _Files) -> bool:
+    """Let a server answer; whether it had to be started."""
+    if _answers(files.socket):
+        return False
+    files.make()
+    with _locked(files.folder / "start.lock"):
+        if _answers(files.socket):
+            return False
+        _launch(files)
+        return True
 
 
 def _launch(files: _Files) -> None:

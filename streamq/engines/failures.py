@@ -29,7 +29,7 @@ TRANSIENT = frozenset(
 )
 ELSEWHERE = ("MOVED", "READONLY")  # beginnings of replies that say: another server has the shard now
 
-_START = 'Start one with "streamq server start", or set STREAMQ_URL.'
+_START = "Start a server there, or correct --url or STREAMQ_URL."
 _REASONS: dict[str, tuple[type[StreamqError], str]] = {
     "NOAUTH": (
         ServerUnavailable,

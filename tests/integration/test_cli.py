@@ -284,7 +284,7 @@ def test_a_server_that_is_away_is_one_line(shop: Shell, command: list[str]) -> N
     assert ran.out == ""
     assert ran.err.count("\n") == 1
     assert ran.err.startswith(f"streamq: cannot reach {away}")
-    assert "streamq server start" in ran.err
+    assert "correct --url or STREAMQ_URL" in ran.err
 
 
 def test_a_traceback_is_shown_with_debug_only(shop: Shell) -> None:
@@ -382,6 +382,20 @@ def test_the_embedded_server_is_started_looked_at_and_stopped(shop: Shell) -> No
     finally:
         assert own.call("server", "stop", "--json").document == {"stopped": True}
     assert "STREAMQ_URL" in shop.call("server", "start", code=2).err
+
+
+def test_a_server_that_a_command_had_to_start_is_said_once(shop: Shell) -> None:
+    own = Shell(shop.folder, "")
+    try:
+        first = own.call("queue", "list", "--json")
+        assert first.document == []
+        assert (
+            first.err
+            == f'streamq: started a server in {shop.folder / ".streamq"} ("streamq server stop" ends it)\n'
+        )
+        assert own.call("queue", "list").err == ""
+    finally:
+        own.call("server", "stop")
 
 
 def test_shared_options_stand_before_or_behind_the_verb(shop: Shell) -> None:

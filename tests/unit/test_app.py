@@ -194,6 +194,31 @@ def test_a_unique_key_is_equal_for_equal_arguments_however_they_are_given(app: A
     assert key(send.call("b")) not in same
 
 
+def test_what_is_no_call_is_refused_in_bulk_with_what_to_give(app: App) -> None:
+    @app.task
+    def add(left: int, right: int) -> None: ...
+
+    for wrong in ((1, 2), app.job("default-5-1-0"), add):
+        with pytest.raises(WrongCall, match=r"number 1 is .* task\.call\("):
+            app.enqueue_many([add.call(1, 2), wrong])  # type: ignore[list-item]
+
+
+def test_a_hook_that_cannot_work_is_refused_at_its_declaration(app: App) -> None:
+    async def waits(outgoing: Outgoing) -> None: ...
+    def takes_nothing() -> None: ...
+    def plain(ctx: Context, call_next: Any) -> None: ...
+    async def lonely(ctx: Context) -> None: ...
+
+    for declare, wrong in (
+        (app.before_enqueue, waits),
+        (app.before_enqueue, takes_nothing),
+        (app.middleware, plain),
+        (app.middleware, lonely),
+    ):
+        with pytest.raises(ConfigError, match=wrong.__name__):
+            declare(wrong)  # type: ignore[operator]
+
+
 def test_a_hook_sees_the_arguments_by_name_and_adds_headers(app: App) -> None:
     seen: list[dict[str, Any]] = []
 
