@@ -10,7 +10,7 @@ from streamq import App, Context
 app = App()  # STREAMQ_URL, else the embedded server of this project folder
 
 
-@app.task(result_ttl="10m")  # keep the result for who asks later; who waits already gets it anyway
+@app.task(result_ttl="10m")  # keep the result for who asks later; by default for a minute
 def add(left: int, right: int) -> int:
     return left + right
 

@@ -49,7 +49,8 @@ local function wait(anchor, args)
   if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
   local level, entry = string.match(job, '^(%d)-(.+)$')
   if not r[1] and (not sq.row(c, level, entry) or redis.call('HGET', c.anchor .. ':cancels', job) == 'gone') then
-    return {'gone', false}
+    local status, _, _, was_kept = sq.logged(c, job)
+    return {status and not was_kept and status or 'gone', false}
   end
   -- checked: first write
   local keys = redis.call('HGET', c.anchor .. ':waiters', job)

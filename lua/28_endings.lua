@@ -10,13 +10,14 @@ function sq.log(c, line)
   if c.now % 16 == 0 then redis.call('LTRIM', c.anchor .. ':done', 0, sq.DONE_LINES - 1) end
 end
 
--- How a job ended of which nothing else is left, if the log still says so: its status, when, and its task (? when the
--- batch had several).
+-- How a job ended of which nothing else is left, if the log still says so: its status, when, its task (? when the batch
+-- had several), and whether a result was kept for a time.
 function sq.logged(c, job)
   for _, line in ipairs(redis.call('LRANGE', c.anchor .. ':done', 0, sq.DONE_LINES - 1)) do
     if string.find(line .. ' ', ' ' .. job .. ' ', 1, true) then
       local ended, status, first, second = string.match(line, '^(%d+) (%a+) (%S+) (%S+)')
-      return status, ended, first == job and second or string.match(first, '^([^,]+)%*%d+$') or '?'
+      local task = first == job and second or string.match(first, '^([^,]+)%*%d+$') or '?'
+      return status, ended, task, string.sub(line, -5) == ' kept'
     end
   end
 end
@@ -56,7 +57,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   else
     redis.call('UNLINK', key)
   end
-  sq.log(c, status .. ' ' .. job .. ' ' .. task)
+  sq.log(c, status .. ' ' .. job .. ' ' .. task .. (keep and ' kept' or ''))
 end
 
 -- One more line of what went wrong; the latest HISTORY of them stay.

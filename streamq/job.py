@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from streamq.errors import Cancelled, JobFailed, JobNotFound, ResultGone
 from streamq.options import Duration, seconds
@@ -208,10 +208,12 @@ class Job(Generic[R_co]):
         )
 
     def _value(self, task: str, ending: Ending) -> R_co:
-        if ending.status == State.COMPLETED:
-            known = self._task or self._app.tasks.get(task)
-            value: R_co = self._unpack(task, ending.payload or b"", known.returns if known else Any)
+        known = self._task or self._app.tasks.get(task)
+        if ending.status == State.COMPLETED and ending.payload:
+            value: R_co = self._unpack(task, ending.payload, known.returns if known else Any)
             return value
+        if ending.status == State.COMPLETED and known and known.keeps_results:
+            return cast("R_co", None)  # had it been anything else, it would have been kept
         raise self._error(task, (ending.payload or b"").decode("utf-8", "replace"), ending.status)
 
     def _error(self, task: str, said: str, status: str) -> Exception:
@@ -219,12 +221,12 @@ class Job(Generic[R_co]):
             error, _, traceback = said.partition("\0")
             kind, words = self._read_error(task, error)
             return JobFailed(self.id, kind, words, self._read_traceback(task, traceback))
-        if status in FINAL:
+        if status in FINAL and status != State.COMPLETED:
             _, words = self._read_error(task, said)
             return Cancelled(f"job {self.id} was {status}{': ' + words if words else ''}; it has no result")
         return ResultGone(
             f"job {self.id} has finished, or never was, and no result was kept; "
-            "give its task a result_ttl, or wait before it ends"
+            "give its task a longer result_ttl, or wait before it ends"
         )
 
     def _unpack(self, task: str, body: bytes, kind: Any) -> Any:

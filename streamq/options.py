@@ -20,6 +20,7 @@ from streamq.unique import Unique
 from streamq.wire.limits import check_queue, check_tags, check_task
 
 __all__ = [
+    "DEFAULT_RESULT_TTL",
     "Backoff",
     "CallOptions",
     "CallWords",
@@ -37,6 +38,7 @@ Priority = int | Literal["low", "normal", "high", "critical"]
 DurabilityWord = Durability | Literal["memory", "aof", "replicated", "fsynced"]
 Check = Callable[[str, Any], Any]  # an option's name and value -> the value as it is kept, or ConfigError
 
+DEFAULT_RESULT_TTL = 60.0  # seconds that a result is kept which is not None, so that who asks a moment later gets it
 DEFAULT_TIMEOUT = 300.0  # seconds
 ATTEMPTS_MAX = 10_000
 _LATEST = 9_999_999_999  # seconds since 1970; milliseconds of 13 digits
@@ -80,7 +82,7 @@ class CallWords(OptionWords, total=False):
 class TaskOptions:
     """The options of a task, checked. Durations are in seconds.
 
-    ``timeout`` None means that it may run for ever, ``result_ttl`` None that only those who already wait get the result,
+    ``timeout`` None means that it may run for ever, ``result_ttl`` None that only those who already wait get the result (by default one that is not None is kept for a minute),
     ``durability`` None that the setting decides. ``name`` is empty until the task gives its own.
     """
 
@@ -92,7 +94,7 @@ class TaskOptions:
     timeout: float | None = DEFAULT_TIMEOUT
     soft_timeout: float | None = None
     expires: float | None = None
-    result_ttl: float | None = None
+    result_ttl: float | None = DEFAULT_RESULT_TTL
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
     durability: Durability | None = None

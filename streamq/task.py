@@ -161,6 +161,11 @@ class Task(Generic[P, R]):
         return self.app.sender(self.sending.queue, self.sending.durability)
 
     @property
+    def keeps_results(self) -> bool:
+        """Whether a result that is not None is kept for a time."""
+        return self.options.merged(self.sending.call_options).result_ttl is not None
+
+    @property
     def wants_context(self) -> bool:
         """Whether the handler's first argument is its Context."""
         return self.signature.wants_context

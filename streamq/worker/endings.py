@@ -6,8 +6,8 @@ from typing import Any
 
 from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
 from streamq.worker.outbox import Ending
-from streamq.worker.plan import is_misfit, ttl_of
-from streamq.worker.seat import Lot, Row, Seat
+from streamq.worker.plan import is_misfit, keeps, ttl_of
+from streamq.worker.seat import FOREVER, Lot, Row, Seat
 from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
 
 __all__ = ["Judged", "UnknownTask", "given_up", "raised", "returned", "unbegun", "untouched"]
@@ -34,7 +34,8 @@ def returned(seat: Seat, ended: float, result: Any) -> Ending | None:
     if seat.stop is Stop.FENCED:
         return _ending(seat, ended, _FENCED)
     if seat.is_recorded or "result_ttl" in seat.carried:
-        ttl_ms = ttl_of(plan.options_with(seat.carried))
+        options = plan.options_with(seat.carried)
+        ttl_ms = ttl_of(options) if keeps(options, result) else None
         ending = _ending(seat, ended, _DONE)
         ending.result, ending.ttl_ms, ending.tells_result = result, ttl_ms, ttl_ms is not None
         return ending
@@ -49,8 +50,10 @@ def raised(seat: Seat, ended: float, error: BaseException) -> Ending:
 
 def given_up(seat: Seat, ended: float) -> Ending:
     """The ending of a job whose handler goes on although it was ended; what it still does counts for nothing."""
+    seat.is_given_up = True
     ending = _ending(seat, ended, _verdict(seat, TimeoutError("the handler does not end")))
     seat.end(Stop.FENCED)
+    seat.deadline = seat.cell.until(FOREVER)
     return ending
 
 

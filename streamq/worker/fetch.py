@@ -158,8 +158,8 @@ class Fetch:
         """A turn of the loop: is there a reason to call?"""
         if self._bell.is_awake:
             return
-        if self._has_reason():
-            self._bell.wake()
+        if self._has_reason() or (self.bench.is_idle and self._members.pending()):
+            self._bell.wake()  # with nothing left to run, no ending would get company
         elif self._members.pending():
             self._bell.ring_after(SETTLE_AFTER, "settle")
 
@@ -336,7 +336,7 @@ class Fetch:
 
     def _is_done(self) -> bool:
         bench = self.bench
-        return bench.is_stopping and (bench.is_idle or bench.is_hung) and not self._members.pending()
+        return bench.is_stopping and bench.is_idle and not self._members.pending()
 
     async def _rest(self) -> None:
         await self._bell.rest()

@@ -17,7 +17,7 @@ from streamq.protocol import Argument
 from streamq.protocol.consume import plain, settle
 from streamq.protocol.keys import JobId
 from streamq.wire import Payloads
-from streamq.worker.plan import Plan
+from streamq.worker.plan import Plan, keeps
 from streamq.worker.statistics import SMALL, bucket_of
 from streamq.worker.verdict import Fault, Verdict, fault_of
 
@@ -159,7 +159,7 @@ class Outbox:
         last_ms, put_in = b"", 0.0
         last_plan, runs, waits = None, list[int](), list[int]()
         for item in items:
-            entry, plan, started, ended, _ = item
+            entry, plan, started, ended, result = item
             ms = entry[: entry.find(b"-")]
             if ms != last_ms:
                 last_ms, put_in = ms, int(ms) / 1000 - mono_offset
@@ -169,7 +169,7 @@ class Outbox:
             runs[SMALL[ran] if 0 <= ran < 4096 else bucket_of(ran)] += 1
             waits[SMALL[waited] if 0 <= waited < 4096 else bucket_of(waited)] += 1
             tasks[plan] = tasks.get(plan, 0) + 1
-            if plan.ttl_ms is None:
+            if not plan.keeps and (result is None or plan.ttl_ms is None):
                 entries.append(entry)
             else:
                 kept.append(item)
@@ -186,7 +186,8 @@ class Outbox:
 
     def _ending_of(self, level: bytes, done: Completion, *, tells_result: bool = False) -> Ending:
         job = f"{self._place}-{level.decode()}-{done.entry.decode()}"
-        seconds, ttl_ms = done.ended - done.started, done.plan.ttl_ms
+        seconds = done.ended - done.started
+        ttl_ms = done.plan.ttl_ms if keeps(done.plan.options, done.result) else None
         verdict = Verdict("done")
         return Ending(
             level, done.entry, job, done.plan, 1, seconds, verdict, done.result, ttl_ms, tells_result

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 from streamq.handlers import Middleware
-from streamq.options import TaskOptions
+from streamq.options import DEFAULT_RESULT_TTL, TaskOptions
 from streamq.resources import Container
 from streamq.task import Hooks, Task
 from streamq.wire import Payloads, Unpacked
 from streamq.worker.seat import FOREVER, Seat
 from streamq.worker.statistics import Tally
 
-__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "ttl_of"]
+__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "keeps", "ttl_of"]
 
 Arguments = list[Any]
 Named = dict[str, Any]
@@ -56,6 +56,7 @@ class Plan:
         "place",
         "queue",
         "tally",
+        "keeps",
         "ttl_ms",
     )
 
@@ -70,6 +71,7 @@ class Plan:
         self.is_fast = not self.in_bulk and options.soft_timeout is None and not options.settle_each
         self.limit = FOREVER if options.timeout is None else options.timeout
         self.ttl_ms = ttl_of(options)
+        self.keeps = keeps(options)
         self.tally = Tally(task.name)
         self.open: Callable[[bytes], Unpacked] = partial(payloads.unpack, queue, task.name)
         self.call: Call = _unprepared
@@ -109,6 +111,13 @@ _NO_OPTIONS = frozenset({"headers", "parent"})
 def ttl_of(options: TaskOptions) -> int | None:
     """For how many milliseconds results are kept; None: not at all."""
     return None if options.result_ttl is None else max(1, round(options.result_ttl * 1000))
+
+
+def keeps(options: TaskOptions, result: Any = None) -> bool:
+    """Whether a result is kept: one that is None only when its task names a time of its own."""
+    if options.result_ttl is None:
+        return False
+    return result is not None or options.result_ttl != DEFAULT_RESULT_TTL
 
 
 def is_misfit(error: BaseException) -> bool:

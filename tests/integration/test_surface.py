@@ -271,7 +271,7 @@ def awaiting(job: Job[int], app: App) -> Iterator[list[object]]:
 
 
 def test_who_waits_gets_the_result_that_was_not_kept(app: App, double: Double) -> None:
-    job, worker = double.enqueue(4), HandWorker(app)
+    job, worker = double.using(result_ttl=None).enqueue(4), HandWorker(app)
     with awaiting(job, app) as outcome:
         worker.complete(worker.take()[0], 8)
     assert outcome == [8]

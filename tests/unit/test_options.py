@@ -123,7 +123,7 @@ def test_the_defaults() -> None:
     made = TaskOptions.of()
     assert made == TaskOptions()
     assert (made.queue, made.priority, made.attempts, made.timeout) == ("default", 5, 5, 300.0)
-    assert (made.result_ttl, made.backoff) == (None, Backoff())
+    assert (made.result_ttl, made.backoff) == (60.0, Backoff())
     assert TaskOptions.of(timeout=None).timeout is None
 
 

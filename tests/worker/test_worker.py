@@ -67,12 +67,12 @@ async def counted(app: App, **expected: int) -> None:
 
 
 def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App) -> None:
-    @app.task
+    @app.task(result_ttl=None)
     async def slow(n: int) -> int:
         await asyncio.sleep(0.1)
         return n
 
-    @app.task
+    @app.task(result_ttl=None)
     def in_thread(n: int) -> int:
         time.sleep(0.1)
         return n
@@ -84,6 +84,23 @@ def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App)
                 i // 2 for i in range(10)
             ]
             await counted(app, completed=10, active=0)
+
+    asyncio.run(scene())
+
+
+def test_a_result_is_there_for_who_asks_a_moment_later_and_none_is_not_missed(app: App) -> None:
+    @app.task
+    async def double(n: int) -> int:
+        return 2 * n
+
+    @app.task
+    async def nothing() -> None: ...
+
+    async def scene() -> None:
+        async with working(app):
+            jobs = [await double.aenqueue(4), await nothing.aenqueue()]
+            await counted(app, completed=2)
+            assert [await job.aresult(timeout=5) for job in jobs] == [8, None]
 
     asyncio.run(scene())
 
@@ -138,7 +155,7 @@ def test_an_unknown_task_is_parked_until_a_worker_knows_it(app: App, server: Ser
             async with working(app):
                 job = new_one.enqueue()
                 await counted(app, delayed=1, dead=0)
-                assert "knows its task" in job.explain()
+                assert "new_one" in job.explain()
             async with working(newer):
                 assert await job.aresult(timeout=10) == "done"
 
