@@ -35,6 +35,9 @@ end
 
 -- Reads without changing anything: what read-only functions use.
 function sq.look(anchor, asked)
+  if not string.find(anchor or '', ':{[^{}]+}$') then
+    sq.refuse('INVALID', 'anchor is ' .. sq.shown(anchor) .. '; <namespace>:{<queue>} is due')
+  end
   local now = sq.whole(asked, 'now', 0, 9e15)
   if now == 0 then now = server_time() end
   local meta = anchor .. ':meta'

@@ -99,6 +99,7 @@ function settlers.cancelled(c, job, o)
 end
 
 function settlers.dead(c, job, o)
+  redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)
   sq.bury(c, job, o.reason ~= '' and o.reason or 'failed', o.error, o.traceback)
 end
 

@@ -39,6 +39,15 @@ function sq.find(c, job)
   return {place = owner and 'given' or 'ready', owner = owner, level = level, entry = entry, task = r[4] or row[1], row = row}
 end
 
+local STATES = {ready = 'pending', given = 'active', dead = 'dead'}
+
+-- The state of a job as people say it, from where it was found.
+function sq.state_at(c, job, at)
+  if at.place == 'gone' then return sq.logged(c, job) or 'unknown' end
+  if at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then return 'pending' end
+  return STATES[at.place] or redis.call('HGET', sq.record(c, job), 'state')
+end
+
 -- It waits for its first delivery: counted as cancelled now, dropped by the pop later.
 local function leave_tomb(c, job, at)
   redis.call('HSET', c.anchor .. ':cancels', at.level .. '-' .. at.entry, 'gone')
@@ -84,7 +93,7 @@ end
 local function promote(anchor, args)
   local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
   if not redis.call('ZSCORE', c.anchor .. ':delayed', job) then
-    sq.refuse('STATE', 'job ' .. job .. ' does not wait for a time: it is ' .. sq.find(c, job).place)
+    sq.refuse('STATE', 'job ' .. args[2] .. ' does not wait for a time: it is ' .. sq.state_at(c, job, sq.find(c, job)))
   end
   -- checked: first write
   redis.call('ZADD', c.anchor .. ':delayed', c.now, job)

@@ -2,9 +2,9 @@
 -- What must hold: a retried job keeps its id, its attempts start anew, its history stays.
 
 -- Why a dead job may not run again, or nil.
-local function obstacle(c, job)
+local function obstacle(c, job, name)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'unique')
-  if r[1] ~= 'dead' then return 'NOTFOUND', 'no dead job ' .. job .. '; it is ' .. sq.find(c, job).place end
+  if r[1] ~= 'dead' then return 'NOTFOUND', 'no dead job ' .. (name or job) .. '; it is ' .. sq.state_at(c, job, sq.find(c, job)) end
   local holder = r[2] and sq.holder(c, r[2])
   if holder and holder ~= job then return 'CONFLICT', holder .. ' holds the unique key ' .. sq.shown(r[2]) end
 end
@@ -23,7 +23,7 @@ end
 -- now, job [task body] -> 1
 local function retry(anchor, args)
   local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
-  local word, sentence = obstacle(c, job)
+  local word, sentence = obstacle(c, job, args[2])
   if word then sq.refuse(word, sentence) end
   if args[3] then
     sq.task(args[3])
@@ -78,7 +78,7 @@ end
 -- now, job -> 1
 local function drop(anchor, args)
   local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
-  if not redis.call('ZSCORE', anchor .. ':dead', job) then sq.refuse('NOTFOUND', 'no dead job ' .. job) end
+  if not redis.call('ZSCORE', anchor .. ':dead', job) then sq.refuse('NOTFOUND', 'no dead job ' .. args[2] .. '; it is ' .. sq.state_at(c, job, sq.find(c, job))) end
   -- checked: first write
   sq.drop_dead(c, job)
   sq.save(c)

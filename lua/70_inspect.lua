@@ -50,8 +50,6 @@ local function stats(anchor, args)
   return out
 end
 
-local PLACES = {delayed = 'scheduled', ready = 'pending', given = 'active', dead = 'dead'}
-
 -- now, job -> {name, value, …}
 local function job(anchor, args)
   local c, id = sq.look(anchor, args[1]), sq.job(args[2])
@@ -62,10 +60,9 @@ local function job(anchor, args)
     return {'id', id, 'task', task, 'level', string.sub(id, 1, 1), 'created', (string.match(id, '^%d%-(%d+)')), 'state', status, 'ended', ended}
   end
   local fields = redis.call('HGETALL', sq.record(c, id))
-  local out, stored = {'id', id}, nil
+  local out = {'id', id}
   for i = 1, #fields, 2 do
-    if fields[i] == 'state' then stored = fields[i + 1]
-    else
+    if fields[i] ~= 'state' then
       out[#out + 1] = fields[i]
       out[#out + 1] = fields[i + 1]
     end
@@ -74,9 +71,7 @@ local function job(anchor, args)
     for _, value in ipairs{'level', at.level, 'task', at.row[1], 'body', at.row[2] or '', 'entry', at.entry,
       'created', string.match(at.entry, '^%d+')} do out[#out + 1] = value end
   end
-  local state = at.place == 'ended' and stored or at.place == 'delayed' and stored or PLACES[at.place]
-  if at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then state = 'pending' end
-  for _, value in ipairs{'state', state, 'owner', at.owner or ''} do out[#out + 1] = value end
+  for _, value in ipairs{'state', sq.state_at(c, id, at), 'owner', at.owner or ''} do out[#out + 1] = value end
   local told = redis.call('HGETALL', anchor .. ':progress:' .. id)
   for i = 1, #told, 2 do
     out[#out + 1] = 'progress_' .. told[i]

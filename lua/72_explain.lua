@@ -6,9 +6,16 @@ local function say_delayed(c, id, say)
   local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked')
   local due = tonumber(redis.call('ZSCORE', c.anchor .. ':delayed', id) or c.now)
   say(r[1])
-  if r[5] then say('parked ' .. r[5] .. ' times: no worker that took it knows its task') end
+  if r[5] then say('parked ' .. r[5] .. (r[5] == '1' and ' time: ' or ' times: ') .. (r[4] or 'no worker that took it could run it')) end
   if r[2] then say('attempt ' .. (r[2] + 1) .. ' is next; the last error was ' .. (r[3] or 'not kept')) end
   if due > c.now then say('due in ' .. seconds(due - c.now)) else say('due; the next take promotes it') end
+end
+
+local function say_expiry(c, id, say)
+  local expires = tonumber(redis.call('HGET', sq.record(c, id), 'expires') or 0)
+  if expires == 0 then return end
+  if expires < c.now then say('expired ' .. seconds(c.now - expires) .. ' ago: the next take drops it')
+  else say('expires in ' .. seconds(expires - c.now) .. ' unless it has begun') end
 end
 
 -- How many jobs of its level stand before it (counted up to 1,000), and which levels may go first.
@@ -76,6 +83,7 @@ local function explain(anchor, args)
     say(r[1])
     if r[2] then say(r[2] .. ': ' .. (r[3] or '')) end
   end
+  if at.place == 'delayed' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out
 end
