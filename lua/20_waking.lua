@@ -12,12 +12,13 @@ function sq.publish(c, consumer, word)
   if type(sent) == 'table' then redis.pcall('PUBLISH', c.anchor .. ':w:' .. consumer, word) end
 end
 
-function sq.ring(c, k)
+-- Wakes up to k idle workers, the latest sleepers first, unless enough wakes are on their way; `pop` ZPOPMIN: the oldest first.
+function sq.ring(c, k, pop)
   local idle, woken = c.anchor .. ':idle', c.anchor .. ':woken'
   if redis.call('ZCARD', idle) == 0 then return end
   redis.call('ZREMRANGEBYSCORE', woken, '-inf', c.mono - sq.WAKE)
   for _ = 1, k - redis.call('ZCARD', woken) do
-    local consumer = redis.call('ZPOPMAX', idle)[1]
+    local consumer = redis.call(pop or 'ZPOPMAX', idle)[1]
     if not consumer then return end
     redis.call('ZADD', woken, c.mono, consumer)
     sq.publish(c, consumer, 'take')

@@ -67,13 +67,22 @@ function sq.make_ready(c, job, level)
   redis.call('HSET', sq.record(c, job), 'state', 'pending', 'entry', sq.add(c, level, sq.RECORD, job))
 end
 
-function sq.promote_due(c)
+-- A job that the caller itself could not run is for somebody else: then the caller yields, and another is woken.
+local function leave_to_others(c, parked_by, caller)
+  if c.yields or not caller or parked_by ~= caller or redis.call('ZCARD', c.anchor .. ':idle') == 0 then return end
+  c.yields = true
+  sq.ring(c, 1, 'ZPOPMIN')
+end
+
+-- What is due goes into its ready stream. `caller`: the consumer that takes in the same call, if one does.
+function sq.promote_due(c, caller)
   local delayed = c.anchor .. ':delayed'
   for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
     redis.call('ZREM', delayed, job)
     sq.count(c, 'delayed', -1)
-    local level = redis.call('HGET', sq.record(c, job), 'level')
-    if level then sq.make_ready(c, job, level) else sq.count(c, 'purged', 1) end
+    local r = redis.call('HMGET', sq.record(c, job), 'level', 'parked_by')
+    if r[1] then sq.make_ready(c, job, r[1]) else sq.count(c, 'purged', 1) end
+    if r[2] then leave_to_others(c, r[2], caller) end
   end
 end
 

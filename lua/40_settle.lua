@@ -126,7 +126,7 @@ end
 -- The pause doubles from 1 s to 32 s; the record's `parked` counts.
 function settlers.park(c, job, o)
   local times = redis.call('HINCRBY', sq.record(c, job), 'parked', 1)
-  redis.call('HSET', sq.record(c, job), 'reason', o.reason)
+  redis.call('HSET', sq.record(c, job), 'reason', o.reason, 'parked_by', o.by)
   again(c, job, 'retrying', 1000 * 2 ^ math.min(times - 1, 5))
 end
 
@@ -159,6 +159,7 @@ local function settle_single(c, me, one, report)
   local job = row[1] == sq.RECORD and row[2] or level .. '-' .. entry
   if outcome == 'done' and not one.options.result and sq.is_awaited(c, job) then return want(report, level, entry) end
   if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, row) end
+  one.options.by = me.id
   one.options.task = row[1] == sq.RECORD and redis.call('HGET', sq.record(c, job), 'task') or row[1]
   sq.forget_delivery(c, level, entry)
   settlers[outcome](c, job, one.options)

@@ -108,10 +108,10 @@ local function take(anchor, args)
   redis.call('ZREM', c.anchor .. ':idle', me.id)
   redis.call('ZREM', c.anchor .. ':woken', me.id)
   if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end
-  sq.promote_due(c)
+  sq.promote_due(c, me.id)
   sq.sweep(c)
   local groups, alone, got = {}, {}, 0
-  if me.clean and not c.paused then
+  if me.clean and not c.paused and not c.yields then
     got = fill(c, me, n, groups)
     claim_suspects(c, me, isolate, alone)
   end
