@@ -76,7 +76,9 @@ def retry(
     **filters: str | None,
 ) -> None:
     """Run dead jobs again: those named, or --all that match."""
-    if everything == bool(job_ids):
+    if everything and job_ids:
+        raise click.UsageError(f"--all takes all that match: leave out {job_ids[0]}, or leave out --all.")
+    if not everything and not job_ids:
         raise click.UsageError("Name dead jobs, or say --all.")
     if everything and changes:
         raise click.UsageError("--set changes single jobs; name them.")

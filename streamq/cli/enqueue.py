@@ -12,16 +12,31 @@ import click
 
 from streamq.cli.arguments import call_of, task_named
 from streamq.cli.command import Verb
+from streamq.cli.screen import json_text
 from streamq.cli.session import Session
-from streamq.errors import ConfigError
+from streamq.errors import ConfigError, ResultTimeout
 
 if TYPE_CHECKING:
-    from streamq.task import Task
+    from streamq.job import Job
+    from streamq.task import Call, Task
 
 __all__ = ["enqueue"]
 
 
-@click.command(cls=Verb)
+class _Enqueue(Verb):
+    """Takes words that are no options of ours, and says how to pass those that begin with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            hint = "An argument of the job that begins with a dash stands behind --, as in: charge -- -1"
+            raise click.UsageError(f"{error.message} {hint}", ctx) from None
+
+
+@click.command(cls=_Enqueue)
 @click.argument("task_name", metavar="TASK")
 @click.argument("words", metavar="[ARG | NAME=VALUE]...", nargs=-1)
 @click.option("--queue", metavar="NAME", help="Into this queue; needed where no App is named.")
@@ -53,12 +68,36 @@ def enqueue(
     else:
         args, kwargs = call_of(words, None)
         task = _unknown_task(session, task_name, len(args), list(kwargs), given.get("queue"))
-    job = task.using(**given).enqueue(*args, **kwargs)
+    job, added = _put_in(task.using(**given).call(*args, **kwargs))
+    if not added:
+        click.echo(f"streamq: nothing was added: {job.id} holds the unique key", err=True)
+    document = {"id": job.id, "added": added}
     if wait is None:
-        session.show({"id": job.id}, job.id)
+        session.show(document, job.id)
     else:
-        result = job.result(wait)
-        session.show({"id": job.id, "result": result}, job.id, repr(result))
+        result = _awaited(session, job, wait)
+        session.show(document | {"result": result}, job.id, json_text(result))
+
+
+def _put_in(call: Call[Any]) -> tuple[Job[Any], bool]:
+    """The job, and whether it is new: one that holds the unique key already stands for it."""
+    task = call.task
+    enqueued = task.sender.send([call.new_job()])
+    return task.job(f"{task.queue}-{enqueued.ids[0]}"), not enqueued.existing
+
+
+def _awaited(session: Session, job: Job[Any], wait: str) -> Any:
+    """Its result. When it does not come and no worker could have run it, that is said."""
+    try:
+        return job.result(wait)
+    except ResultTimeout as error:
+        queue, _ = session.place(job.id)
+        if session.run(queue.workers()):
+            raise
+        raise ResultTimeout(
+            f"{error}. No worker is registered for queue {queue.name}; "
+            'start one with "streamq work", as in "streamq work shop"'
+        ) from error
 
 
 def _call_options(

@@ -50,11 +50,12 @@ def show(session: Session, job_id: str, payload: bool) -> None:
 @job.command()
 @click.argument("job_id", metavar="ID")
 @click.pass_obj
-def explain(session: Session, job_id: str) -> None:
-    """Say what a job is waiting for, in order."""
+def explain(session: Session, job_id: str) -> int:
+    """Say what a job is waiting for, in order; the exit code is 1 when nothing is known of it."""
     queue, local = session.place(job_id)
     sentences = [without_seals(" ".join(sentence.split())) for sentence in session.run(queue.explain(local))]
     session.show({"id": job_id, "state": sentences[0], "because": sentences[1:]}, *_indented(sentences))
+    return 1 if sentences[0] == "unknown" else 0
 
 
 @job.command()

@@ -73,7 +73,7 @@ def dead_of(
 
 def rows_document(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Listed jobs for JSON, numbers as numbers."""
-    numbers = {"attempt", "due", "died", "deliveries"}
+    numbers = {"attempts", "due", "died", "deliveries"}
     return [{name: int(value) if name in numbers else value for name, value in row.items()} for row in rows]
 
 
@@ -86,7 +86,7 @@ def rows_table(rows: Sequence[Row], now_ms: float, empty: str) -> Table:
                 row["id"],
                 row["task"],
                 row.get("state", "active"),
-                row.get("attempt", "0"),
+                row["attempts"],
                 _when(row, now_ms),
                 _first_line(row.get("error") or row.get("reason", "")),
             )
@@ -100,6 +100,7 @@ def _row(session: Session, queue: Queue, listed: Listed) -> Row:
     job = queue.job_id(listed.id)
     row = {"id": job, **listed.fields}
     row.setdefault("state", "active")
+    row["attempts"] = row.pop("attempt", "0")
     if row.get("error"):
         row["error"], _ = _opened(session, job, row["task"], row["error"])
     return row

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, TextIO
 
-__all__ = ["Fields", "Screen", "Table", "View"]
+__all__ = ["Fields", "Screen", "Table", "View", "json_text", "rich_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,7 @@ class Screen:
 
     def document(self, document: Any) -> None:
         """One JSON document."""
-        json.dump(document, self._stream, indent=2, default=_plain, ensure_ascii=False)
-        self._stream.write("\n")
+        self._stream.write(json_text(document, indent=2) + "\n")
 
     def view(self, view: View) -> None:
         """A text, fields or a table."""
@@ -81,6 +80,11 @@ class Screen:
         from rich.console import Console
 
         Console(file=self._stream).print(thing)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """The value as JSON; what JSON does not know as text."""
+    return json.dumps(value, indent=indent, default=_plain, ensure_ascii=False)
 
 
 def rich_table(table: Table) -> Any:

@@ -42,8 +42,11 @@ class Session:
 
     @cached_property
     def config(self) -> Config:
-        """The settings: those of the App where one is named and its code may say where the server is."""
-        return self.app.config if self._asks_app else self._named
+        """The settings: those of the App where one is named and its code may say where the server is.
+
+        Raises ConfigError for ``memory://``, which no command can look into.
+        """
+        return self.app.config if self._asks_app else _shared(self._named)
 
     @cached_property
     def app(self) -> App:
@@ -61,6 +64,7 @@ class Session:
         if given:
             sources = dict.fromkeys(given, "argument")
             app.config = replace(app.config, **given, sources={**app.config.sources, **sources})
+        _shared(app.config)
         return app
 
     @property
@@ -145,3 +149,13 @@ class Session:
 
     def _given(self) -> dict[str, Any]:
         return {"url": self.url, "namespace": self.namespace}
+
+
+def _shared(config: Config) -> Config:
+    """The settings, unless they mean a place that exists in one process only."""
+    if (config.url or "").startswith("memory://"):
+        raise ConfigError(
+            f"url is {config.url} ({config.source('url')}), which lives inside one process and is for tests: "
+            "a command cannot look into it. Name a server, or none for the embedded one"
+        )
+    return config

@@ -6,13 +6,17 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamq.cli.command import Verb
 from streamq.cli.session import Session
+
+if TYPE_CHECKING:
+    from streamq.app import App
 
 __all__ = ["work"]
 
@@ -79,6 +83,8 @@ def work(session: Session, /, app: str | None, reloads: bool, **options: Any) ->
 
     TERM or Ctrl-C finishes what runs and ends; a second one ends at once, and what runs is handed back.
     """
+    if session.as_json:
+        raise click.UsageError("work prints no document; for a log that machines read say --log json.")
     session.app_name = app or session.app_name
     if reloads:
         from streamq.cli.reloading import run_reloading
@@ -89,6 +95,7 @@ def work(session: Session, /, app: str | None, reloads: bool, **options: Any) ->
 
 def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, **options: Any) -> int:
     app = session.app
+    _warn_of_strangers(app, [name for name, _ in queues])
     from streamq.durations import seconds
     from streamq.worker import run
 
@@ -98,3 +105,13 @@ def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, *
     session.engine.install()  # a server that cannot be used is said once, here, instead of by every process
     session.engine.close()
     return run(app, queues=dict(queues) or None, timeout=seconds(timeout, "timeout"), **options)
+
+
+def _warn_of_strangers(app: App, queues: Sequence[str]) -> None:
+    """Say which of the queues no task of the App is for; single calls may name them all the same."""
+    known = sorted({task.options.queue for task in app.tasks.values()})
+    for name in queues:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"its queues are {', '.join(known) or 'none'}"
+            click.echo(f"streamq: no task of the App is for queue {name}; {hint}", err=True)

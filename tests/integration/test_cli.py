@@ -73,6 +73,11 @@ def test_a_worker_runs_what_comes_until_it_is_told_to_stop(shop: Shell) -> None:
     assert said["result"] == "welcome to a@b.c"
 
 
+def test_a_worker_for_a_queue_that_no_task_is_for_says_so(shop: Shell) -> None:
+    ran = shop.run("work", "shop", "--burst", "--workers", "1", "--queue", "mial")
+    assert "no task of the App is for queue mial; did you mean mail?" in ran.err
+
+
 def test_a_worker_starts_anew_when_a_file_changes(shop: Shell) -> None:
     with shop.started("work", "shop", "--workers", "1", "--reload") as worker:
         put_in = ("enqueue", "send_email", "a@b.c", "--queue", "mail", "--wait", "30s", "--json")
@@ -144,6 +149,7 @@ def test_sealed_jobs_are_read_by_those_who_have_the_key(shop: Shell) -> None:
         (["add", "1", "two"], "b does not fit int"),
         (["add", "1", "2", "--priority", "urgent"], "priority"),
         (["add", "1", "2", "--at", "soon"], "soon"),
+        (["add", "1", "-2"], "behind --"),
     ],
 )
 def test_a_wrong_enqueue_is_refused_and_nothing_is_sent(shop: Shell, words: list[str], said: str) -> None:
@@ -151,6 +157,20 @@ def test_a_wrong_enqueue_is_refused_and_nothing_is_sent(shop: Shell, words: list
     assert said in refused.err
     assert "Traceback" not in refused.err
     assert shop.call("queue", "list", "--json").document == []
+
+
+def test_a_second_job_of_one_unique_key_is_said_to_be_none(shop: Shell) -> None:
+    first, second = (
+        shop.call("enqueue", "add", "1", "2", "--unique", "a", "--app", "shop", "--json") for _ in range(2)
+    )
+    assert (first.document["added"], first.err) == (True, "")
+    assert second.document == {"id": first.document["id"], "added": False}
+    assert "nothing was added" in second.err
+
+
+def test_a_result_that_nobody_can_bring_is_explained(shop: Shell) -> None:
+    said = shop.call("enqueue", "add", "1", "2", "--app", "shop", "--wait", "0.1s", code=1).err
+    assert "No worker is registered for queue sums" in said
 
 
 def test_a_word_becomes_what_the_annotation_asks_for(shop: Shell) -> None:
@@ -193,7 +213,9 @@ def test_a_job_is_explained_listed_and_cancelled(shop: Shell) -> None:
     because = shop.call("job", "explain", job, "--json").document
     assert because["state"] == "scheduled"
     assert any("due in" in sentence for sentence in because["because"])
-    assert [row["id"] for row in shop.call("job", "list", "--state", "scheduled", "--json").document] == [job]
+    (listed,) = shop.call("job", "list", "--state", "scheduled", "--json").document
+    assert (listed["id"], listed["attempts"]) == (job, 0)
+    assert shop.call("job", "explain", "mail-5-1-0", "--json", code=1).document["state"] == "unknown"
     assert shop.call("job", "list", "--state", "pending", "--json").document == []
     assert shop.call("job", "cancel", job, "--json").document == {job: "cancelled"}
     assert shop.call("job", "cancel", job, code=1).out.startswith(job)
@@ -285,6 +307,13 @@ def test_a_server_that_is_away_is_one_line(shop: Shell, command: list[str]) -> N
     assert ran.err.count("\n") == 1
     assert ran.err.startswith(f"streamq: cannot reach {away}")
     assert "correct --url or STREAMQ_URL" in ran.err
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["test"], ["top", "--once"], ["enqueue", "add", "1", "2"]])
+def test_a_command_does_not_pretend_to_see_the_memory_of_a_process(shop: Shell, command: list[str]) -> None:
+    refused = shop.call(*command, "--app", "shop", "--url", "memory://", code=2)
+    assert "lives inside one process" in refused.err
+    assert refused.err.count("\n") == 1
 
 
 def test_a_traceback_is_shown_with_debug_only(shop: Shell) -> None:
@@ -410,6 +439,9 @@ def test_shared_options_stand_before_or_behind_the_verb(shop: Shell) -> None:
 
 def test_a_wrong_word_is_usage(shop: Shell) -> None:
     assert "nope" in shop.call("nope", code=2).err
+    assert "Did you mean 'enqueue'?" in shop.call("enqueu", code=2).err
+    assert "--log json" in shop.call("work", "shop", "--json", code=2).err
+    assert "leave out mail-5-1-0" in shop.call("dead", "retry", "mail-5-1-0", "--all", code=2).err
     assert "--stat" in shop.call("job", "list", "--stat", "dead", code=2).err
     assert "job list" in shop.call("job", "list", "--state", "done", code=2).err
 
