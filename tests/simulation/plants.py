@@ -84,7 +84,7 @@ PLANTS: dict[str, Edit] = {
         TAKE, "if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end", "sq.recover_one(c)"
     ),
     "taken by a consumer that is not clean": Edit(
-        TAKE, "if me.clean and not c.paused then", "if not c.paused then"
+        TAKE, "if me.clean and not c.paused and not c.yields then", "if not c.paused then"
     ),
     "DELCONSUMER with deliveries left": Edit(CONSUMERS, "if moved >= sq.GIVE then", "if false then"),
     "a consumer that is emptied leaves the group": Edit(
@@ -213,7 +213,7 @@ PLANTS: dict[str, Edit] = {
     "tags leak": Edit(ENDINGS, "  if r[2] then forget_tags(c, job, r[2]) end\n  sq.count", "  sq.count"),
     "expired jobs run": Edit(ROWS, "if r[5] and not r[3] and tonumber(r[5]) < c.now then", "if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
-    "a pause is not obeyed": Edit(TAKE, "if me.clean and not c.paused then", "if me.clean then"),
+    "a pause is not obeyed": Edit(TAKE, "if me.clean and not c.paused and not c.yields then", "if me.clean then"),
     "no command for a running job": Edit(
         CONTROL, "  sq.command(c, at.owner, 'cancel ' .. at.level .. ' ' .. at.entry)\n", ""
     ),
