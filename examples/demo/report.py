@@ -1,4 +1,4 @@
-"""What happened in the demo: times by task, dead letters with their reasons, and whether all is as it should be."""
+"""What happened in the demo: counts, times, dead letters with their reasons, and whether all is as it should be."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from streamq.cli.latency import Figures, figures_of
 from streamq.protocol.inspect import Listed
 
 Verdict = tuple[bool, str]
+COUNTERS = ("enqueued", "completed", "dead", "cancelled")
 
 
 def show_report(console: Console, files: Files, work: Work, graceful: bool) -> bool:
     """Print everything; whether all is as it should be. ``graceful``: the workers ended as they should."""
     dead = [job for queue in QUEUES for job in app.run(app.queue(queue).list_jobs("dead")).jobs]
-    console.print(_times())
+    console.print(_counts(), "", _times(), sep="\n")
     console.print("", *map(_dead_letter, dead), "", sep="\n", soft_wrap=True)
     verdicts = [
         *_made(files),
@@ -40,19 +41,32 @@ def show_report(console: Console, files: Files, work: Work, graceful: bool) -> b
     return all(right for right, _ in verdicts)
 
 
+def _counts() -> Table:
+    """What became of the jobs of each queue, by the exact counters of the server."""
+    table = _table("queue", *COUNTERS)
+    for name in QUEUES:
+        stats = app.run(app.queue(name).stats())
+        table.add_row(name, *(stats[counter] for counter in COUNTERS))
+    return table
+
+
 def _times() -> Table:
-    """How often each task ended how, and its waiting and running times, from the statistics that workers keep."""
-    title = "in ms; the last second of a process that was killed is not counted"
-    table = Table(
-        "task", "completed", "failed runs", "wait p50", "p95", "run p50", "p95", box=None, caption=title
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
+    """Waiting and running times of each task, from the statistics that workers keep.
+
+    They lack the last second of a process that died, so they are not what jobs are counted by.
+    """
+    table = _table("task, in ms", "wait p50", "p95", "run p50", "p95")
     for name in QUEUES:
         for task in _figures(name).tasks:
-            failed = task.ended.get("retry", 0) + task.ended.get("dead", 0)
             times = [task.wait.p50, task.wait.p95, task.run.p50, task.run.p95]
-            table.add_row(task.task, str(task.ended.get("completed", 0)), str(failed), *map(_shown, times))
+            table.add_row(task.task, *map(_shown, times))
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(first, *numbers, box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
     return table
 
 
