@@ -26,6 +26,7 @@ __all__ = [
     "ResultGone",
     "ResultTimeout",
     "ServerUnavailable",
+    "SoftTimeout",
     "StaleCall",
     "StreamqError",
     "UniqueConflict",
@@ -142,6 +143,10 @@ class ResultGone(StreamqError, LookupError):
 
 class ResultTimeout(StreamqError, TimeoutError):
     """The job had not ended in time. It goes on; ask again."""
+
+
+class SoftTimeout(StreamqError, TimeoutError):
+    """Raised inside a handler whose ``soft_timeout`` is over, so that it can tidy up before the hard one ends it."""
 
 
 class Cancelled(StreamqError):

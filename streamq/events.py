@@ -16,6 +16,7 @@ EventName = Literal[
     "job.started",
     "job.completed",
     "job.retrying",
+    "job.parked",
     "job.dead",
     "job.cancelled",
     "worker.started",

@@ -79,7 +79,8 @@ class Bench:
         self._turn, self._turn_ends, self._starts = 0, 0.0, 1
         self._armed = self._yielding = False
         self.threads = Threads(slots, section, outside.tell, outside.ended, self._arm)
-        self.is_stopping = self._is_hung = False
+        self.is_stopping = False
+        self._hung: Ending | None = None
         self._has_bulk = any(plan.in_bulk for plan in plans.values())
 
     # What comes in
@@ -119,17 +120,19 @@ class Bench:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs and nothing waits."""
-        return not (self._queue or self._runners) and self.threads.is_idle
+        """Nothing runs and nothing waits; what was given up does not count."""
+        if self._queue or not self.threads.is_idle:
+            return False
+        return not self._runners or all(runner.is_given_up for runner in self._runners)
 
     def seats(self) -> Iterable[Seat]:
         """All that run now."""
         return [*(runner for runner in self._runners if runner.plan is not None), *self.threads.busy()]
 
     @property
-    def is_hung(self) -> bool:
-        """A handler goes on although it was ended long ago: only the end of the process ends it."""
-        return self._is_hung or self.threads.hung
+    def hung(self) -> Ending | None:
+        """How a job was settled whose handler goes on although it was ended: only the end of the process ends that."""
+        return self._hung or self.threads.hung
 
     def held(self, consumer: Consumer) -> set[tuple[bytes, bytes]]:
         """A consumer's deliveries that run or wait here, as level and entry."""
@@ -187,9 +190,8 @@ class Bench:
         if runner.stop is None:
             self.end_seat(runner, Stop.TIMEOUT)
             return
-        self._is_hung = True
-        runner.deadline = runner.cell.until(FOREVER)
-        self._outside.ended(runner.lot, given_up(runner, now))
+        self._hung = given_up(runner, now)
+        self._outside.ended(runner.lot, self._hung)
 
     # Turns of the loop
 
@@ -297,10 +299,10 @@ class Bench:
         opened = plan.open(body)
         runner.allow(plan, opened.options)
         if plan.in_bulk:
-            return await self.hop(runner, plan, plan.call, opened.args, opened.kwargs)
-        if runner.soft != FOREVER:
-            return await Softly(runner, plan.call(runner, opened.args, opened.kwargs))
-        return await plan.call(runner, opened.args, opened.kwargs)
+            run = self.hop(runner, plan, plan.call, opened.args, opened.kwargs)
+        else:
+            run = plan.call(runner, opened.args, opened.kwargs)
+        return await (run if runner.soft == FOREVER else Softly(runner, run))
 
     def _returned(self, runner: Runner, ended: float, result: Any) -> None:
         ending = returned(runner, ended, result)

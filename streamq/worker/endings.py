@@ -87,6 +87,9 @@ def _verdict(seat: Seat, error: BaseException) -> Verdict:
 
 
 def _ending(seat: Seat, ended: float, verdict: Verdict) -> Ending:
-    return Ending(
+    ending = Ending(
         seat.lot.level, seat.row[0], seat.id, seat.plan, seat.attempt, ended - seat.started, verdict
     )
+    if seat.plan is None:
+        ending.name = seat.task_name
+    return ending

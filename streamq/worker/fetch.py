@@ -169,6 +169,8 @@ class Fetch:
 
     def ended(self, lot: Lot, ending: Ending) -> None:
         """A job ended in another way than by a plain completion."""
+        if ending.verdict.outcome == "done" and ending.result is not None:
+            lot.consumer.outbox.seal(ending)
         outcome = ending.verdict.outcome
         if ending.plan is not None:
             ending.plan.tally.single(

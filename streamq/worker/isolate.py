@@ -15,18 +15,20 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from streamq.context import Context, current_job
-from streamq.errors import StreamqError
+from streamq.errors import SoftTimeout, StreamqError
 from streamq.worker.endings import Judged
 from streamq.worker.frames import read_frame, send_frame
 from streamq.worker.mortality import die_with_parent
-from streamq.worker.plan import Plan, direct, is_misfit, ttl_of
+from streamq.worker.plan import Plan, direct, is_misfit
 from streamq.worker.seat import FOREVER, Seat
-from streamq.worker.verdict import Attempt, Verdict, fault_of, judge
+from streamq.worker.soft import Softly, soft_text
+from streamq.worker.verdict import Attempt, Stop, Verdict, fault_of, judge
 
 if TYPE_CHECKING:
     from streamq.app import App
@@ -53,6 +55,7 @@ class Errand:
     enqueued_ms: int
     deadline_ms: int | None
     soft: float | None
+    limit: float | None
     carried: dict[str, Any] = field(default_factory=dict)
 
 
@@ -140,6 +143,7 @@ def _errand(seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> 
         context.enqueued_ms,
         context.deadline_ms,
         soft,
+        None if seat.limit == FOREVER else seat.limit,
         dict(seat.carried),
     )
 
@@ -207,21 +211,23 @@ async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], Non
         async with app.container([task]) as container:
             call, stand_in = direct(task, container), _StandIn(errand, say)
             current_job.set(stand_in.open_context())
-            result = await _limited(errand, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async)
+            result = await _limited(
+                errand, stand_in, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async
+            )
     except BaseException as error:
         attempt = Attempt(errand.attempt, errand.age, options, 0.0, misfit=is_misfit(error))
         return Answer(verdict=judge(error, attempt), is_last=True)
-    return _returned(result, keeps=ttl_of(options) is not None)
+    return _returned(result)
 
 
-async def _limited(errand: Errand, call: Callable[[], Any], is_async: bool) -> Any:
+async def _limited(errand: Errand, stand_in: _StandIn, call: Callable[[], Any], is_async: bool) -> Any:
     """The handler in the main thread, where an alarm can raise its soft timeout also in sync code."""
-    if is_async:
-        async with asyncio.timeout(errand.soft):
-            return await call()
     if errand.soft is None:
-        return call()
-    signal.signal(signal.SIGALRM, _alarm)
+        return await call() if is_async else call()
+    if is_async:
+        asyncio.get_running_loop().call_later(errand.soft, stand_in.warn, asyncio.current_task())
+        return await Softly(stand_in, call())
+    signal.signal(signal.SIGALRM, partial(_alarm, soft_text(stand_in)))
     signal.setitimer(signal.ITIMER_REAL, errand.soft)
     try:
         return call()
@@ -229,28 +235,28 @@ async def _limited(errand: Errand, call: Callable[[], Any], is_async: bool) -> A
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _alarm(number: int, frame: object) -> None:
-    raise TimeoutError("the soft timeout is over; the hard one will kill this process")
+def _alarm(text: str, number: int, frame: object) -> None:
+    raise SoftTimeout(text)
 
 
-def _returned(result: Any, *, keeps: bool) -> Answer:
+def _returned(result: Any) -> Answer:
     answer = Answer(result=result, is_last=True)
     try:
         msgspec.msgpack.encode(answer)
     except Exception as error:
-        if keeps:
-            return Answer(
-                verdict=Verdict("dead", reason="its result cannot be sent", fault=fault_of(error)),
-                is_last=True,
-            )
-        return Answer(is_last=True)
+        unsendable = Verdict("dead", reason="its result cannot be sent", fault=fault_of(error))
+        return Answer(verdict=unsendable, is_last=True)
     return answer
 
 
 class _StandIn:
-    """What a handler's call sees of a seat."""
+    """What a handler's call and its soft timeout see of a seat."""
 
     def __init__(self, errand: Errand, say: Callable[[dict[str, Any]], None]) -> None:
+        self.warned, self.started = False, 0.0
+        self.stop: Stop | None = None
+        self.soft = FOREVER if errand.soft is None else errand.soft
+        self.limit = FOREVER if errand.limit is None else errand.limit
         headers: Mapping[str, str] = errand.carried.get("headers") or {}
         self._context = Context(
             errand.id,
@@ -268,3 +274,9 @@ class _StandIn:
     def open_context(self) -> Context:
         """The job's context."""
         return self._context
+
+    def warn(self, task: asyncio.Task[Any] | None) -> None:
+        """The soft timeout is over."""
+        self.warned = True
+        if task is not None:
+            task.cancel()

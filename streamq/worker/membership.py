@@ -125,7 +125,13 @@ class Membership:
         asked = clock()
         call = registration(self._post.anchor, self._lease, self._post.about)
         registered = call.read(await link.call(call))
-        outbox = Outbox(self._post.queue, self._post.place, self._payloads, self._notices.on_completion)
+        outbox = Outbox(
+            self._post.queue,
+            self._post.place,
+            self._payloads,
+            self._notices.on_completion,
+            self._notices.ended,
+        )
         self._post.section.enroll(registered.consumer, asked)
         return Consumer(registered.consumer, self._post.place, outbox, registered.mono)
 

@@ -19,11 +19,17 @@ _NAMES: dict[str, EventName] = {
     "done": "job.completed",
     "retry": "job.retrying",
     "snooze": "job.retrying",
-    "park": "job.retrying",
+    "park": "job.parked",
     "dead": "job.dead",
     "cancelled": "job.cancelled",
 }
-_LEVELS = {"job.completed": "debug", "job.retrying": "warning", "job.dead": "error", "job.cancelled": "info"}
+_LEVELS = {
+    "job.completed": "debug",
+    "job.retrying": "warning",
+    "job.parked": "warning",
+    "job.dead": "error",
+    "job.cancelled": "info",
+}
 
 
 class Notices:
@@ -48,7 +54,7 @@ class Notices:
         if name is None:
             return
         fields = _fields(ending)
-        task = ending.plan.name if ending.plan else None
+        task = ending.task
         if name != "job.completed" or self._debugs:
             getattr(self._log, _LEVELS[name])(name, job=ending.job, task=task, **fields)
         if self._observers.wants(name):
@@ -76,7 +82,9 @@ class Notices:
 
 def _fields(ending: Ending) -> dict[str, Any]:
     verdict = ending.verdict
-    fields: dict[str, Any] = {"attempt": ending.attempt, "seconds": round(ending.seconds, 6)}
+    fields: dict[str, Any] = {}
+    if verdict.outcome != "park":
+        fields = {"attempt": ending.attempt, "seconds": round(ending.seconds, 6)}
     if verdict.delay is not None:
         fields["again_in"] = round(verdict.delay, 3)
     if verdict.reason:

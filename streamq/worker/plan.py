@@ -49,6 +49,7 @@ class Plan:
         "call",
         "in_bulk",
         "is_fast",
+        "keeps",
         "limit",
         "name",
         "open",
@@ -56,7 +57,6 @@ class Plan:
         "place",
         "queue",
         "tally",
-        "keeps",
         "ttl_ms",
     )
 

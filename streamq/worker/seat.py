@@ -43,13 +43,17 @@ class Lot:
 
 
 class Seat:
-    """What runs now. ``deadline`` is on the monotonic clock; ``stop`` says why the worker ended the handler."""
+    """What runs now. ``deadline`` is on the monotonic clock; ``stop`` says why the worker ended the handler.
+
+    ``is_given_up``: the handler goes on although it was ended long ago, and its delivery was settled without it.
+    """
 
     __slots__ = (
         "carried",
         "cell",
         "context",
         "deadline",
+        "is_given_up",
         "limit",
         "lot",
         "plan",
@@ -72,7 +76,7 @@ class Seat:
         self.stop: Stop | None = None
         self.deadline = self.soft = FOREVER
         self.limit = self.started = 0.0
-        self.warned = False
+        self.warned = self.is_given_up = False
 
     @property
     def known_plan(self) -> Plan:
@@ -97,6 +101,12 @@ class Seat:
     def is_recorded(self) -> bool:
         """Whether the job has a record."""
         return bool(self.row[1][0] == RECORD)
+
+    @property
+    def task_name(self) -> str:
+        """What the delivery says it is for."""
+        name: bytes = self.row[1][2 if self.is_recorded else 0]
+        return name.decode("utf-8", "replace")
 
     @property
     def attempt(self) -> int:
@@ -158,7 +168,9 @@ class Seat:
         age = self.lot.consumer.mono_ms() - self.created_ms
         chance = random.random()  # noqa: S311 - spreads load, keeps no secret
         options = self.known_plan.options_with(self.carried)
-        return Attempt(self.attempt, age / 1000, options, chance, self.stop, self.limit, misfit)
+        return Attempt(
+            self.attempt, age / 1000, options, chance, self.stop, self.limit, misfit, self.is_given_up
+        )
 
     def rest(self) -> None:
         """Nobody sits here for a while."""

@@ -1,4 +1,4 @@
-"""The soft timeout of async handlers: a TimeoutError raised inside the handler, where it waits, before the hard one.
+"""The soft timeout of async handlers: a SoftTimeout raised inside the handler, where it waits, before the hard one.
 
 A Task can only be cancelled from outside. So the handler's coroutine is driven through a generator that turns the one
 cancellation that means the soft timeout into that error. The coroutine stays in its Task: identity, ``asyncio.timeout``
@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Protocol
 
-from streamq.worker.seat import Seat
+from streamq.errors import SoftTimeout
+from streamq.worker.seat import FOREVER
+from streamq.worker.verdict import Stop
 
-__all__ = ["Softly"]
+__all__ = ["Softly", "soft_text"]
+
+
+class Warned(Protocol):
+    """A running job whose soft timeout may be over. Times are in seconds; ``limit`` is the hard timeout."""
+
+    warned: bool
+    stop: Stop | None
+    started: float
+    soft: float
+    limit: float
 
 
 class Softly:
@@ -21,7 +33,7 @@ class Softly:
 
     __slots__ = ("_coroutine", "_seat")
 
-    def __init__(self, seat: Seat, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, seat: Warned, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._seat, self._coroutine = seat, coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -41,13 +53,19 @@ class Softly:
             except asyncio.CancelledError as error:
                 value, step = error, self._coroutine.throw
                 if self._seat.warned and not told and self._seat.stop is None:
-                    value, told = _warning(), True
+                    value, told = self._warning(), True
             except BaseException as error:
                 value, step = error, self._coroutine.throw
 
+    def _warning(self) -> SoftTimeout:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        return SoftTimeout(soft_text(self._seat))
 
-def _warning() -> TimeoutError:
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-    return TimeoutError("the soft timeout is over; the hard one will end the handler")
+
+def soft_text(seat: Warned) -> str:
+    """What the soft timeout of a job says to its handler."""
+    soft, limit = seat.soft - seat.started, seat.limit
+    left = "" if limit == FOREVER else f"; the handler has {round(max(0.0, limit - soft), 3):g} s to tidy up"
+    return f"the soft timeout of {round(soft, 3):g} s is over{left}"

@@ -19,12 +19,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from streamq.context import current_job
+from streamq.errors import SoftTimeout
 from streamq.worker.endings import given_up, raised, returned, untouched
-from streamq.worker.hopped import Hopped, TimeLimit, raise_in
+from streamq.worker.hopped import STRAY, Hopped, TimeLimit, raise_in, soft_timeout
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
-from streamq.worker.seat import FOREVER, RECORD, Lot, Row, Seat, Tell
+from streamq.worker.seat import RECORD, Lot, Row, Seat, Tell
+from streamq.worker.soft import soft_text
 from streamq.worker.verdict import Stop
 
 __all__ = ["GRACE", "ThreadSeat", "Threads"]
@@ -73,7 +75,7 @@ class Threads:
         self._limit, self._starts = slots, 1
         self._is_rung = self._is_looking = False
         self._rung_at = self._roused_at = 0.0
-        self.hung = False
+        self.hung: Ending | None = None
 
     def arrive(self, row: Row, lot: Lot, plan: Plan) -> None:
         """A delivery to run; ``feed`` sees to it."""
@@ -88,7 +90,7 @@ class Threads:
     @property
     def running(self) -> int:
         """Threads that run jobs of their own, not one that a runner waits for."""
-        return max(0, sum(seat.is_awake for seat in self._seats) - self._hopped)
+        return max(0, sum(seat.is_awake and not seat.is_given_up for seat in self._seats) - self._hopped)
 
     @property
     def is_idle(self) -> bool:
@@ -122,24 +124,35 @@ class Threads:
         self._watch()
 
     async def run(self, seat: Seat, call: Call, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Run one handler and wait for it. When that is ended, the thread gets an exception and is left alone."""
+        """Run one handler and wait for it. When that is ended, the thread gets an exception, and is waited for."""
         hopped = Hopped(seat, call, args, kwargs)
         self._hopped += 1
         self._brought += 1
         self._jobs.append(hopped)
         self._watch()
         try:
-            return await hopped.future
-        except (asyncio.CancelledError, TimeoutError):
-            if not self._remove(hopped) and hopped.thread is not None:
-                raise_in(hopped.thread, TimeLimit)
-                self._loop.call_later(GRACE, self._look_after, hopped)
-            raise
+            return await self._waited_for(hopped)
         finally:
             self._hopped -= 1
 
-    def _look_after(self, left: Hopped) -> None:
-        self.hung = self.hung or left.thread is not None
+    async def _waited_for(self, hopped: Hopped) -> Any:
+        """A thread can be told to end, not be made to: while it runs, its job is not over."""
+        ending: BaseException | None = None
+        while not hopped.future.done():
+            try:
+                await asyncio.shield(hopped.future)
+            except BaseException as error:
+                if hopped.future.done():
+                    break
+                if self._remove(hopped):
+                    raise
+                soft = isinstance(error, SoftTimeout)
+                ending = ending if soft else error
+                hopped.aim(soft_timeout(str(error)) if soft else TimeLimit)
+        if ending is not None:
+            hopped.future.exception()
+            raise ending
+        return hopped.future.result()
 
     def _remove(self, job: Bulk | Hopped) -> bool:
         try:
@@ -155,12 +168,13 @@ class Threads:
                 self._interrupt(seat, now)
             elif seat.soft < now and not seat.warned:
                 seat.warned = True
-                self._aim(seat, TimeoutError)
+                self._aim(seat, soft_timeout(soft_text(seat)))
 
     def end(self, seat: ThreadSeat, stop: Stop) -> None:
         """The job should end; its context says so."""
         seat.end(stop)
         if stop is not Stop.CANCEL:
+            seat.deadline = seat.cell.until(clock() + GRACE)
             self._aim(seat, TimeLimit)
 
     def close(self) -> None:
@@ -174,9 +188,8 @@ class Threads:
             seat.deadline = seat.cell.until(now + GRACE)
             self._aim(seat, TimeLimit)
             return
-        self.hung = True
-        seat.deadline = seat.cell.until(FOREVER)
-        self._ended(seat.lot, given_up(seat, now))
+        self.hung = given_up(seat, now)
+        self._ended(seat.lot, self.hung)
 
     def _aim(self, seat: ThreadSeat, error: type[BaseException]) -> None:
         seat.aimed_at = seat.row
@@ -273,7 +286,7 @@ class Threads:
             return False
         if isinstance(job, Hopped):
             seat.is_taking = False
-            job.run()
+            job.run(seat)
             current_job.set(seat)
             return True
         row, lot, plan = job
@@ -303,7 +316,7 @@ class Threads:
 
     def _failed(self, seat: ThreadSeat, error: BaseException) -> Ending:
         if isinstance(error, TimeLimit) and seat.aimed_at is not seat.row:
-            return untouched(seat, "snooze", "interrupted by the timeout of another job in its thread")
+            return untouched(seat, "snooze", STRAY)
         return raised(seat, clock(), error)
 
     def _ring(self, *, at_once: bool) -> None:

@@ -34,7 +34,8 @@ class Attempt:
     """One run of a handler, as its judge sees it.
 
     ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
-    ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler.
+    ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler. ``hung``: it goes on
+    although it was ended.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Attempt:
     stop: Stop | None = None
     limit: float = 0.0
     misfit: bool = False
+    hung: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,7 @@ def judge(error: BaseException, attempt: Attempt) -> Verdict:
         case Stop.FENCED:
             return Verdict(None)
         case Stop.TIMEOUT:
-            late = Fault("TimeoutError", f"it ran longer than {attempt.limit:g} s", _trace(error))
-            return _failed(attempt, error, late)
+            return _failed(attempt, error, _lateness(attempt, error))
     match error:
         case Outcome():
             return _chosen(error, attempt)
@@ -100,12 +101,19 @@ def unreadable(error: BaseException) -> Verdict:
 
 def unknown(task: str) -> Verdict:
     """The verdict about a task that this worker does not know: an older or newer worker may."""
-    return Verdict("park", reason=f"no worker knows the task '{task}'")
+    return Verdict("park", reason=f"this worker does not know the task '{task}'")
 
 
 def fault_of(error: BaseException) -> Fault:
     """An error as data, its traceback from the handler on."""
     return Fault(clip_error(type(error).__qualname__), _text(error), _trace(error))
+
+
+def _lateness(attempt: Attempt, error: BaseException) -> Fault:
+    late = f"it ran longer than {attempt.limit:g} s"
+    if attempt.hung:
+        return Fault("TimeoutError", f"{late} and could not be ended")
+    return Fault("TimeoutError", late, _trace(error))
 
 
 def _chosen(error: Outcome, attempt: Attempt) -> Verdict:

@@ -231,8 +231,10 @@ class Worker:
         limits = self._limits
         if self._stopping.is_set():
             return
-        if any(fetch.bench.is_hung for fetch in self._fetches):
-            self._wear("a handler hangs")
+        hung = next((fetch.bench.hung for fetch in self._fetches if fetch.bench.hung), None)
+        if hung is not None:
+            task = hung.plan.name if hung.plan else None
+            self._wear("a handler could not be ended", job=hung.job, task=task)
         elif limits.max_jobs is not None and sum(fetch.settled for fetch in self._fetches) >= limits.max_jobs:
             self._wear(f"{limits.max_jobs} jobs are done")
         elif memory and limits.memory is not None and _resident() > limits.memory:
@@ -241,8 +243,8 @@ class Worker:
             self.reason = Reason.EMPTY
             self.stop()
 
-    def _wear(self, why: str) -> None:
-        self._log.info("worker.worn", why=why)
+    def _wear(self, why: str, **fields: Any) -> None:
+        self._log.info("worker.worn", why=why, **fields)
         self.reason = Reason.WORN
         self.stop()
 

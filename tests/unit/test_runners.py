@@ -14,6 +14,8 @@ import pytest
 
 from streamq.app import App
 from streamq.context import Context, current_job
+from streamq.errors import SoftTimeout
+from streamq.handlers import CallNext
 from streamq.worker.verdict import Stop
 from workbench import Workbench, drive, make_app
 
@@ -132,9 +134,9 @@ def test_a_soft_timeout_is_an_error_inside_the_handler_that_it_may_catch(run: An
     async def tidies_up() -> str:
         try:
             await asyncio.sleep(5)
-        except TimeoutError:
+        except SoftTimeout as error:
             await asyncio.sleep(0)
-            return "tidied"
+            return str(error)
         return "not late"
 
     @app.task(timeout=5, soft_timeout=0.05)
@@ -142,12 +144,44 @@ def test_a_soft_timeout_is_an_error_inside_the_handler_that_it_may_catch(run: An
         try:
             while True:
                 time.sleep(0.005)
-        except TimeoutError:
-            return "tidied"
+        except SoftTimeout as error:
+            return str(error)
 
-    names = ["tidies_up", "tidies_up_in_thread"]
-    work = run(drive(app, lambda work: [work.row(names[i % 2]) for i in range(10)]))
-    assert set(work.results.values()) == {"tidied"}
+    def jobs(work: Workbench) -> list[Any]:
+        return [work.row(["tidies_up", "tidies_up_in_thread"][i % 2]) for i in range(10)]
+
+    due = {"the soft timeout of 0.05 s is over; the handler has 4.95 s to tidy up"}
+    assert set(run(drive(app, jobs)).results.values()) == due
+
+    @app.middleware
+    async def layer(ctx: Context, call_next: CallNext) -> Any:
+        return await call_next()
+
+    assert set(run(drive(app, jobs)).results.values()) == due
+
+
+def test_a_late_thread_below_a_layer_ends_before_its_job_does(run: Any, app: App) -> None:
+    ends: list[str] = []
+
+    @app.middleware
+    async def layer(ctx: Context, call_next: CallNext) -> Any:
+        return await call_next()
+
+    @app.task(timeout=0.05, attempts=1)
+    def tidies_slowly() -> None:
+        try:
+            time.sleep(0.1)
+            ends.append("not interrupted")
+        finally:
+            time.sleep(0.2)
+            ends.append("tidied")
+
+    async def during(work: Workbench) -> None:
+        await work.until_ended(1)
+        assert ends == ["tidied"]
+
+    work = run(drive(app, lambda work: [work.row("tidies_slowly")], during=during))
+    assert set(work.endings.values()) == {"dead"}
 
 
 def test_a_late_thread_is_interrupted_and_the_next_job_is_not(run: Any, app: App) -> None:
@@ -180,7 +214,7 @@ def test_a_thread_that_cannot_be_interrupted_makes_the_bench_hung(
         work = Workbench(app)
         await work.open()
         work.put(work.row("deaf"))
-        while not work.bench.is_hung:
+        while not work.bench.hung:
             work.bench.scan(time.monotonic())
             await asyncio.sleep(0.005)
         assert not go_on.is_set()
@@ -235,7 +269,7 @@ def test_a_cancellation_that_a_job_leaves_behind_does_not_hit_the_next_one(run: 
     names = ["cancels_itself", "waits", "swallows"]
     work = run(drive(app, lambda work: [work.row(names[i % 3]) for i in range(90)]))
     assert set(work.endings.values()) == {"done"}
-    assert not work.bench.is_hung
+    assert not work.bench.hung
 
 
 def test_whatever_a_handler_raises_is_an_ending(run: Any, app: App) -> None:

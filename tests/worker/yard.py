@@ -16,6 +16,7 @@ from pathlib import Path
 
 from streamq.app import App
 from streamq.context import Context
+from streamq.handlers import CallNext
 from streamq.outcomes import Retry
 
 JOURNAL = Path(os.environ.get("JOURNAL", os.devnull))
@@ -35,6 +36,13 @@ async def life() -> AsyncIterator[None]:
     if why := os.environ.get("FAIL_AT_START"):
         raise RuntimeError(why)
     yield
+
+
+if os.environ.get("LAYERS"):
+
+    @app.middleware
+    async def passes(ctx: Context, call_next: CallNext) -> object:
+        return await call_next()
 
 
 @app.task(result_ttl="1m")
