@@ -152,6 +152,9 @@ class Config:
     data: Annotated[Path, _About(_path, "folder of the embedded server, seen from the project")] = Path(
         ".streamq"
     )
+    health_host: Annotated[str, _About(_text, "address of that port; 0.0.0.0 is all of the machine's")] = (
+        "127.0.0.1"
+    )
     health_port: Annotated[int, _About(_count(0, 65_535), "port for liveness and readiness; 0 is none")] = 0
     log: Annotated[str, _About(_one_of("text", "json"), "form of the log: for people or for machines")] = (
         "text"
@@ -274,7 +277,7 @@ def _check_name(name: str, source: str) -> None:
     if name in _settings():
         return
     written = PREFIX + name.upper() if source in {"environment", ".env"} else name
-    near = difflib.get_close_matches(name, _settings(), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, _settings(), n=1)
     nearest = (PREFIX + near[0].upper() if written.startswith(PREFIX) else near[0]) if near else ""
     hint = f"did you mean {nearest}?" if nearest else '"streamq config" lists all.'
     raise ConfigError(f"{written} ({source}) is not a setting; {hint}")

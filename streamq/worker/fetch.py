@@ -99,7 +99,7 @@ class Fetch:
             try:
                 await self._session(pauses)
             except (StreamqError, OSError) as error:
-                self._notices.trouble("worker.connection_lost", error=str(error))
+                self._notices.lost(error, clock())
                 await asyncio.sleep(pauses.next())
         self._bell.silence()
         self.bench.threads.close()

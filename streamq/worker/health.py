@@ -10,6 +10,8 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from streamq.errors import ConfigError
+
 __all__ = ["Health"]
 
 _ANSWER = "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
@@ -17,11 +19,19 @@ _PATIENCE = 0.5  # seconds that a client may take to ask
 
 
 class Health:
-    """``ready`` says whether jobs are being worked on, and why not. Listens on ``host``."""
+    """``ready`` says whether jobs are being worked on, and why not. Listens on ``host``.
 
-    def __init__(self, port: int, ready: Callable[[], tuple[bool, str]], host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
+    Raises ConfigError when it cannot.
+    """
+
+    def __init__(self, host: str, port: int, ready: Callable[[], tuple[bool, str]]) -> None:
         self._ready = ready
-        self._socket = socket.create_server((host, port))
+        try:
+            self._socket = socket.create_server((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"health probes cannot be served on {host}:{port} (health_host, health_port): {error}"
+            ) from None
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
 

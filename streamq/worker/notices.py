@@ -31,12 +31,15 @@ _LEVELS = {
     "job.cancelled": "info",
 }
 
+QUIET = 30.0  # seconds between two lines about a connection
+
 
 class Notices:
     """For the jobs of one queue. ``debugs``: completions are logged too."""
 
     def __init__(self, queue: str, observers: Observers, *, debugs: bool) -> None:
         self._queue, self._observers, self._debugs = queue, observers, debugs
+        self._losses, self._lost_again = 0, 0.0
         self._log = structlog.get_logger("streamq.worker").bind(queue=queue)
 
     @property
@@ -70,6 +73,14 @@ class Notices:
             self._log.warning(
                 "job.settle_refused", delivery=f"{level}-{entry}", hint="it was given to somebody else"
             )
+
+    def lost(self, error: Exception, now: float) -> None:
+        """The connection broke or cannot be made: said at once, then with a count every half minute at most."""
+        self._losses += 1
+        if now < self._lost_again:
+            return
+        self._log.warning("worker.connection_lost", error=str(error), times=self._losses)
+        self._losses, self._lost_again = 0, now + QUIET
 
     def trouble(self, what: str, **fields: Any) -> None:
         """Something is wrong that the worker gets over by itself."""

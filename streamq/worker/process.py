@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from streamq.errors import StreamqError
+from streamq.errors import ConfigError, StreamqError
 from streamq.worker.mortality import die_with_parent
 from streamq.worker.worker import Reason, Worker
 
@@ -40,6 +40,7 @@ class Exit(IntEnum):
 
     STOPPED = 0
     FAILED = 1  # it could not start, or has a bug
+    MISCONFIGURED = 2  # a setting cannot be used: another would end the same way
     WORN = 75  # it has done its share: another should follow
     EMPTY = 76  # there was nothing to do
 
@@ -54,6 +55,9 @@ def be_worker(app: App, make: Callable[[], Worker], supervisor: int) -> None:
         die_with_parent(supervisor)
         _reset_signals()
         code = _BY_REASON[_run(app, make)]
+    except ConfigError as error:
+        code = Exit.MISCONFIGURED
+        structlog.get_logger("streamq.worker").error("worker.misconfigured", error=str(error))
     except StreamqError as error:
         structlog.get_logger("streamq.worker").error("worker.cannot_start", error=str(error))
     except BaseException:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from streamq.engines.address import scheme
 from streamq.engines.factory import open_engine
-from streamq.errors import StreamqError
+from streamq.errors import ConfigError, StreamqError
 from streamq.events import Event
 from streamq.protocol.keys import anchor_of
 from streamq.worker.children import Child, Children, Death
@@ -67,13 +68,25 @@ def run(
 
     ``queues`` maps names to slots (0: ``concurrency``), ``workers`` is the number of processes. ``burst``: stop when
     there is nothing to do. A process is replaced after ``max_jobs`` jobs, or when it has more than ``memory`` bytes.
-    ``timeout``: seconds that running handlers have when the worker stops. Must be called in the main thread.
+    ``timeout``: seconds that running handlers have when the worker stops. Must be called in the main thread. Raises
+    ConfigError when the settings cannot be used; the code is 2 when a process finds that out, 1 when none can start.
     """
+    _check(app)
     set_up_log(app.config)
     limits = Limits(burst, max_jobs, memory, timeout)
     count = workers or app.config.workers or os.cpu_count() or 1
     slots = slots_of(app, queues, concurrency or app.config.concurrency)
     return Supervisor(app, slots, count, limits).run()
+
+
+def _check(app: App) -> None:
+    """What would make every process end alike is said once, before there is one. Raises ConfigError."""
+    if scheme(app.config.url or "") == "memory":
+        raise ConfigError(
+            "url is memory://, which other processes do not see: run the worker in the program that enqueues"
+            " (streamq.worker.Worker), or leave the url out for the embedded server"
+        )
+    _ = app.payloads  # reads the keys
 
 
 class Supervisor:
@@ -97,13 +110,14 @@ class Supervisor:
         self._is_stopping = self._is_empty = self._is_paused = False
         self._leave_by = float("inf")
         self._to_replace: deque[Child] = deque()
+        self._health: Health | None = None
         self._log = structlog.get_logger("streamq.supervisor")
 
     def run(self) -> int:
         """Supervise until all is over; the exit code."""
         self._log.info("supervisor.started", pid=os.getpid(), workers=self._count, queues=dict(self._slots))
         with selectors.DefaultSelector() as selector:
-            health = self._listen(selector)
+            self._listen(selector)
             self._app.close()  # nothing that the children would share
             try:
                 while not self._is_over():
@@ -112,8 +126,7 @@ class Supervisor:
                         key.data()
             finally:
                 self._children.signal(signal.SIGKILL)
-                if health:
-                    health.close()
+                self._close_health()
                 self._engine.close()
         self._log.info("supervisor.stopped", pid=os.getpid())
         return self._code
@@ -151,6 +164,7 @@ class Supervisor:
             self._children.fork(page_for(self._slots), self._anchors, self._worker)
 
     def _worker(self, page: Page) -> Worker:
+        self._close_health()
         worker = Worker(self._app, queues=self._slots, limits=self._limits, page=page)
         worker.pause(self._is_paused)
         return worker
@@ -168,6 +182,7 @@ class Supervisor:
                 self._children.fork(page_for({queue: 1}), [anchor], make, alone=True)
 
     def _lone_worker(self, queue: str, page: Page) -> Worker:
+        self._close_health()
         limits = replace(self._limits, burst=False, max_jobs=None)
         return Worker(self._app, queues={queue: 1}, limits=limits, page=page, alone=True)
 
@@ -179,6 +194,8 @@ class Supervisor:
             self._due["alone"] = now + TURN
         elif code == Exit.EMPTY:
             self._is_empty = True
+        elif code == Exit.MISCONFIGURED:
+            self._give_up(now, code)
         elif code not in (Exit.STOPPED, Exit.WORN):
             self._pause_after(child, code, now)
         if code not in list(Exit):
@@ -192,14 +209,16 @@ class Supervisor:
         if self._failures >= HOPELESS and not any(
             one.page.condition is Condition.READY for one in self._children
         ):
-            self._give_up(now)
+            self._log.error(
+                "supervisor.gives_up",
+                failures=self._failures,
+                hint="see why the processes cannot start, above",
+            )
+            self._give_up(now, Exit.FAILED)
 
-    def _give_up(self, now: float) -> None:
+    def _give_up(self, now: float, code: int) -> None:
         """No process gets as far as working: that does not mend itself."""
-        self._log.error(
-            "supervisor.gives_up", failures=self._failures, hint="see why the processes cannot start, above"
-        )
-        self._code, self._is_stopping, self._leave_by = 1, True, now + EXTRA
+        self._code, self._is_stopping, self._leave_by = code, True, now + EXTRA
         self._children.signal(signal.SIGTERM)
 
     def _lost(self, child: Child, code: int) -> None:
@@ -232,7 +251,7 @@ class Supervisor:
 
     # Signals
 
-    def _listen(self, selector: selectors.BaseSelector) -> Health | None:
+    def _listen(self, selector: selectors.BaseSelector) -> None:
         """Signals only leave their number and wake the loop."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -244,10 +263,9 @@ class Supervisor:
             signal.signal(number, lambda number, frame: self._signals.append(number))
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         if not self._config.health_port:
-            return None
-        health = Health(self._config.health_port, self._readiness)
-        health.register(selector)
-        return health
+            return
+        self._health = Health(self._config.health_host, self._config.health_port, self._readiness)
+        self._health.register(selector)
 
     def _obey(self, number: int, now: float) -> None:
         match number:
@@ -257,16 +275,26 @@ class Supervisor:
                 self._is_stopping, self._leave_by = True, now + grace
                 self._children.signal(signal.SIGTERM)
             case signal.SIGHUP:
+                self._log.info("supervisor.replacing", workers=self._count)
                 self._to_replace = deque(child for child in self._children if not child.alone)
             case signal.SIGUSR1 | signal.SIGUSR2:
-                self._is_paused = number == signal.SIGUSR1  # also for children to come
+                paused = number == signal.SIGUSR1
+                self._log.info("supervisor.paused" if paused else "supervisor.resumed")
+                self._is_paused = paused  # also for children to come
                 self._children.signal(number)
+
+    def _close_health(self) -> None:
+        """Also in the children, which would keep the port."""
+        if self._health:
+            self._health.close()
 
     def _readiness(self) -> tuple[bool, str]:
         working = [child for child in self._children if child.page.condition is Condition.READY]
         heard = max((child.page.answered for child in working), default=0.0)
         if self._is_stopping:
             return False, "leaving"
+        if self._is_paused:
+            return False, "paused by a signal; USR2 goes on"
         if not working:
             return False, "no worker process is ready"
         if clock() - heard > self._config.lease:

@@ -6,8 +6,11 @@ import random
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
+from streamq.events import Observers
 from streamq.worker.appetite import Appetite
+from streamq.worker.notices import Notices
 from streamq.worker.page import Page
 from streamq.worker.statistics import Tally, bucket_of, quantile
 
@@ -76,3 +79,11 @@ def test_a_page_says_what_runs_until_when_and_under_which_ids() -> None:
     section.strike("c1")
     assert [entitled.id for entitled in section.entitled()] == ["c2"]
     assert section.renewed("c1") == 0.0
+
+
+def test_a_connection_that_stays_away_is_said_at_once_and_then_with_a_count() -> None:
+    with capture_logs() as lines:
+        notices = Notices("default", Observers(), debugs=False)
+        for now in (100.0, 101.0, 103.0, 129.0, 131.0, 132.0):
+            notices.lost(ConnectionError("away"), now)
+    assert [line["times"] for line in lines] == [1, 4]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +21,10 @@ import pytest
 from crew import Crew, until
 from servers import Server, free_port
 from streamq.app import App
-from streamq.errors import JobFailed
+from streamq.errors import ConfigError, JobFailed
+from streamq.worker import run
+
+OTHER_LOOPBACK = "127.0.0.2"  # an address of this machine at which nobody should listen
 
 
 @pytest.fixture
@@ -150,6 +156,41 @@ def test_a_worker_that_cannot_start_ends_with_a_code_and_says_why(valkey: Server
         crew.stop()
 
 
+def test_a_setting_that_no_process_can_use_ends_the_worker_at_once_with_one_line(
+    valkey: Server, tmp_path: Path
+) -> None:
+    crew = Crew(valkey, tmp_path, env={"MISCONFIGURED_AT_START": "model_path is 'nowhere'"}, workers=2)
+    try:
+        crew.launch()
+        assert crew.wait() == 2
+        assert 1 <= len(crew.logged("worker.misconfigured")) <= 2
+        assert "Traceback" not in crew.log.read_text()
+    finally:
+        crew.stop()
+
+
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [({"STREAMQ_KEYS": "k1:short"}, "openssl rand"), ({"STREAMQ_URL": "memory://"}, "a server")],
+)
+def test_what_would_end_every_process_alike_is_refused_before_there_is_one(
+    setting: dict[str, str], remedy: str, valkey: Server, tmp_path: Path
+) -> None:
+    setting = {"STREAMQ_URL": valkey.url, **setting}
+    command = [sys.executable, "-m", "streamq.cli", "work", str(Path(__file__).parent / "yard.py")]
+    ended = subprocess.run(
+        command, env={**os.environ, **setting}, cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert remedy in line
+
+
+def test_run_refuses_a_server_that_other_processes_do_not_see() -> None:
+    with pytest.raises(ConfigError, match="leave the url out"):
+        run(App("memory://"), queues={"default": 1})
+
+
 def test_term_finishes_what_runs_and_leaves_nothing_behind(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
@@ -198,10 +239,12 @@ def test_usr1_pauses_and_usr2_goes_on(valkey: Server, tmp_path: Path, yard: Modu
         yard.add.enqueue(0, 0).result(timeout=10)
         crew.signal(signal.SIGUSR1)
         until(lambda: stats(yard.app)["idle"] == 0)
+        assert crew.logged("supervisor.paused")
         job = yard.add.enqueue(1, 2)
         assert stats(yard.app)["pending"] == 1
         crew.signal(signal.SIGUSR2)
         assert job.result(timeout=10) == 3
+        assert crew.logged("supervisor.resumed")
 
 
 def test_hup_replaces_the_processes_one_by_one(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
@@ -213,6 +256,7 @@ def test_hup_replaces_the_processes_one_by_one(valkey: Server, tmp_path: Path, y
         until(lambda: not before & {child.pid for child in crew.children()} and len(crew.children()) == 2)
         assert job.result(timeout=10) == "meanwhile"
         assert len(crew.lines("begin", "meanwhile")) == 1
+        assert crew.logged("supervisor.replacing")
 
 
 def test_a_storm_of_signals_loses_nothing_and_costs_no_attempt(
@@ -339,6 +383,14 @@ def test_health_is_told_over_http(valkey: Server, tmp_path: Path) -> None:
         until(lambda: ask("/ready") == 200)
         assert ask("/live") == 200
         assert ask("/other") == 404
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((OTHER_LOOPBACK, port), timeout=1)
+        for child in crew.children():
+            assert not [one for one in child.net_connections() if one.status == psutil.CONN_LISTEN]
+        crew.signal(signal.SIGUSR1)
+        until(lambda: ask("/ready") == 503)
+        crew.signal(signal.SIGUSR2)
+        until(lambda: ask("/ready") == 200)
         for child in crew.children():
             child.suspend()
             child.kill()

@@ -153,9 +153,12 @@ def test_an_unknown_task_is_parked_until_a_worker_knows_it(app: App, server: Ser
 
         async def scene() -> None:
             async with working(app):
-                job = new_one.enqueue()
-                await counted(app, delayed=1, dead=0)
-                assert "new_one" in job.explain()
+                with capture_logs() as lines:
+                    job = new_one.enqueue()
+                    await counted(app, delayed=1, dead=0)
+                assert "this worker does not know the task 'new_one'" in job.explain()
+                [parked] = [line for line in lines if line["event"].startswith("job.")]
+                assert (parked["event"], parked["task"], parked["job"]) == ("job.parked", "new_one", job.id)
             async with working(newer):
                 assert await job.aresult(timeout=10) == "done"
 
@@ -185,12 +188,24 @@ def test_a_result_that_cannot_be_sent_is_a_failure_that_says_so(app: App) -> Non
     async def returns_a_lock() -> object:
         return asyncio.Lock()
 
+    @app.task(result_ttl=None)
+    async def keeps_nothing() -> object:
+        return asyncio.Lock()
+
+    events: list[Event] = []
+    app.on("job.dead", "job.completed")(events.append)
+
     async def scene() -> None:
         async with working(app):
             with pytest.raises(JobFailed, match="result"):
                 await (await returns_a_lock.aenqueue()).aresult(timeout=10)
+            jobs = [await returns_a_lock.aenqueue(), await keeps_nothing.aenqueue()]
+            jobs.append(await keeps_nothing.using(delay=0.01).aenqueue())
+            await counted(app, dead=4, completed=0, active=0)
+            assert [(await job.ainfo()).reason for job in jobs] == ["its result cannot be sent"] * 3
 
     asyncio.run(scene())
+    assert [event.name for event in events] == ["job.dead"] * 4
 
 
 def test_progress_and_parts_are_seen_while_the_job_runs(app: App) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from streamq.app import App
 from streamq.context import Context
+from streamq.errors import ConfigError
 from streamq.handlers import CallNext
 from streamq.outcomes import Retry
 
@@ -35,6 +36,8 @@ def write(*words: object) -> None:
 async def life() -> AsyncIterator[None]:
     if why := os.environ.get("FAIL_AT_START"):
         raise RuntimeError(why)
+    if why := os.environ.get("MISCONFIGURED_AT_START"):
+        raise ConfigError(why)
     yield
 
 
