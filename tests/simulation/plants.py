@@ -213,7 +213,9 @@ PLANTS: dict[str, Edit] = {
     "tags leak": Edit(ENDINGS, "  if r[2] then forget_tags(c, job, r[2]) end\n  sq.count", "  sq.count"),
     "expired jobs run": Edit(ROWS, "if r[5] and not r[3] and tonumber(r[5]) < c.now then", "if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
-    "a pause is not obeyed": Edit(TAKE, "if me.clean and not c.paused and not c.yields then", "if me.clean then"),
+    "a pause is not obeyed": Edit(
+        TAKE, "if me.clean and not c.paused and not c.yields then", "if me.clean then"
+    ),
     "no command for a running job": Edit(
         CONTROL, "  sq.command(c, at.owner, 'cancel ' .. at.level .. ' ' .. at.entry)\n", ""
     ),
@@ -230,9 +232,7 @@ PLANTS: dict[str, Edit] = {
     ),
     "a retry takes a key that is held": Edit(DEAD, "if holder and holder ~= job then", "if false then"),
     "purge forgets the counters": Edit(PURGE, "    sq.count(c, 'pending:' .. level, -1)\n", ""),
-    "promotion forgets the counter": Edit(
-        READY, "sq.count(c, 'delayed', -1)\n    local r", "local r"
-    ),
+    "promotion forgets the counter": Edit(READY, "sq.count(c, 'delayed', -1)\n    local r", "local r"),
 }
 
 
