@@ -38,7 +38,9 @@ Priority = int | Literal["low", "normal", "high", "critical"]
 DurabilityWord = Durability | Literal["memory", "aof", "replicated", "fsynced"]
 Check = Callable[[str, Any], Any]  # an option's name and value -> the value as it is kept, or ConfigError
 
-DEFAULT_RESULT_TTL = 60.0  # seconds that a result is kept which is not None, so that who asks a moment later gets it
+DEFAULT_RESULT_TTL = (
+    60.0  # seconds that a result is kept which is not None, so that who asks a moment later gets it
+)
 DEFAULT_TIMEOUT = 300.0  # seconds
 ATTEMPTS_MAX = 10_000
 _LATEST = 9_999_999_999  # seconds since 1970; milliseconds of 13 digits
@@ -82,8 +84,9 @@ class CallWords(OptionWords, total=False):
 class TaskOptions:
     """The options of a task, checked. Durations are in seconds.
 
-    ``timeout`` None means that it may run for ever, ``result_ttl`` None that only those who already wait get the result (by default one that is not None is kept for a minute),
-    ``durability`` None that the setting decides. ``name`` is empty until the task gives its own.
+    ``timeout`` None means that it may run for ever, ``result_ttl`` None that only those who already wait get the result
+    (by default one that is not None is kept for a minute), ``durability`` None that the setting decides. ``name`` is
+    empty until the task gives its own.
     """
 
     queue: str = "default"
@@ -182,7 +185,7 @@ def _checked(words: Mapping[str, Any], checks: Mapping[str, Check], whose: str) 
     """The words with checked values; one that is not in ``checks`` is refused with the nearest that is."""
     for name in words:
         if name not in checks:
-            near = difflib.get_close_matches(str(name), checks, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(str(name), checks, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(checks)}"
             raise ConfigError(f"{str(name)!r} is no option of {whose}; {hint}")
     return {name: checks[name](name, value) for name, value in words.items()}

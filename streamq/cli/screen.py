@@ -8,19 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
 
 __all__ = ["Fields", "Screen", "Table", "View", "json_text", "rich_table"]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings. ``empty`` is said when there are none; ``styles`` colours cells by their text."""
+    """Rows under headings. ``empty`` is said when there are none.
+
+    With ``leaves``, each row takes one line of a terminal: where it is narrow, these columns go, the first one first,
+    and the ``flexible`` one is cut.
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     empty: str = "nothing"
-    styles: Mapping[str, str] | None = None
+    leaves: Sequence[str] = ()
+    flexible: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ _COLOURS = {
     "fail": "bold red",
     "dead": "red",
     "active": "green",
+    "busy": "green",
     "paused": "yellow",
     "retrying": "yellow",
 }
@@ -62,7 +72,7 @@ class Screen:
         elif not view.rows:
             self._lines([view.empty] if self._rich else [])
         elif self._rich:
-            self._print(rich_table(view))
+            self._print(view)
         else:
             self._lines(_aligned([view.headings, *view.rows]))
 
@@ -76,10 +86,11 @@ class Screen:
         for line in lines:
             self._stream.write(line + "\n")
 
-    def _print(self, thing: object) -> None:
+    def _print(self, table: Table) -> None:
         from rich.console import Console
 
-        Console(file=self._stream).print(thing)
+        console = Console(file=self._stream)
+        console.print(rich_table(table, console))
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
@@ -87,15 +98,30 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=_plain, ensure_ascii=False)
 
 
-def rich_table(table: Table) -> Any:
-    """The table for a terminal."""
+def rich_table(table: Table, console: Console) -> RichTable:
+    """The table for a terminal, with the columns that its width has room for."""
+    drawn, wide = _drawn(table, ()), console.options.update(width=10_000)
+    for gone in range(1, len(table.leaves) + 1):
+        if console.measure(drawn, options=wide).minimum <= console.width:
+            break
+        drawn = _drawn(table, table.leaves[:gone])
+    return drawn
+
+
+def _drawn(table: Table, gone: Sequence[str]) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(*table.headings, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    one_line = bool(table.leaves)
+    shown = [place for place, heading in enumerate(table.headings) if heading not in gone]
+    for place in shown:
+        heading = table.headings[place]
+        drawn.add_column(heading, no_wrap=one_line and heading != table.flexible)
     for row in table.rows:
-        drawn.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+        cells = (row[place] for place in shown)
+        drawn.add_row(*(Text(cell, _COLOURS.get(cell, ""), no_wrap=one_line or None) for cell in cells))
     return drawn
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,8 +20,12 @@ from streamq.cli.words import amount, duration, moment
 from streamq.errors import ServerUnavailable
 from streamq.protocol.inspect import WorkerInfo
 
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+
 __all__ = ["top"]
 
+_WAIT, _RECENT = "wait p50/p95/p99", "last 30 min"
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -42,27 +47,30 @@ def top(session: Session, once: bool, every: float) -> None:
 
 
 def _watch(session: Session, every: float) -> None:
+    from rich.console import Console
     from rich.live import Live
 
-    with Live(_drawn(take_snapshot(session)), screen=True, auto_refresh=False) as live:
+    console = Console()
+    first = _drawn(take_snapshot(session), console)
+    with Live(first, console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
             try:
-                live.update(_drawn(take_snapshot(session)), refresh=True)
+                live.update(_drawn(take_snapshot(session), console), refresh=True)
             except ServerUnavailable as error:  # it may come back
                 live.update(f"[red]{error}[/]", refresh=True)
 
 
-def _drawn(snapshot: Snapshot) -> Any:
+def _drawn(snapshot: Snapshot, console: Console) -> Group:
     from rich.console import Group
 
     title = f"[bold]streamq[/]  {moment(snapshot.now_ms)}  [dim]Ctrl-C ends[/]"
-    return Group(title, *(rich_table(table) for table in _tables(snapshot) if table.rows))
+    return Group(title, *(rich_table(table, console) for table in _tables(snapshot) if table.rows))
 
 
 def _tables(snapshot: Snapshot) -> list[Table]:
     tasks = [row for queue in snapshot.queues for row in _task_rows(queue)]
-    workers = [_worker_row(queue.name, worker) for queue in snapshot.queues for worker in queue.workers]
+    workers = [_worker_row(queue, worker) for queue in snapshot.queues for worker in queue.workers]
     return [
         Table(
             (
@@ -73,20 +81,32 @@ def _tables(snapshot: Snapshot) -> list[Table]:
                 "dead",
                 "oldest",
                 "jobs/s",
-                "wait p50/p95/p99",
-                "last 30 min",
+                _WAIT,
+                _RECENT,
                 "",
             ),
             [_queue_row(queue) for queue in snapshot.queues],
             "no queues",
+            leaves=(_RECENT, _WAIT, "oldest"),
         ),
         Table(
-            ("queue", "task", "ended", "wait p50/p95/p99", "run p50/p95/p99"),
+            ("queue", "task", "ended", _WAIT, "run p50/p95/p99"),
             tasks,
             "no jobs in the last minutes",
+            leaves=(_WAIT, "queue"),
         ),
-        Table(("queue", "worker", "state", "active", "lease left", "where"), workers, "no workers"),
-        rows_table(snapshot.dead, snapshot.now_ms, "no dead jobs"),
+        Table(
+            ("queue", "worker", "state", "active", "lease left", "where"),
+            workers,
+            "no workers",
+            leaves=("lease left",),
+            flexible="where",
+        ),
+        replace(
+            rows_table(snapshot.dead, snapshot.now_ms, "no dead jobs"),
+            leaves=("attempts", "state"),
+            flexible="error",
+        ),
     ]
 
 
@@ -123,10 +143,17 @@ def _task_rows(queue: QueueView) -> list[tuple[str, ...]]:
     ]
 
 
-def _worker_row(queue: str, worker: WorkerInfo) -> tuple[str, ...]:
-    state = "idle" if worker.idle_ms >= 0 else worker.state
+def _worker_row(queue: QueueView, worker: WorkerInfo) -> tuple[str, ...]:
     lease = duration(worker.lease_ms) if worker.lease_ms > 0 else "over"
-    return (queue, worker.consumer, state, str(worker.active), lease, worker.about)
+    state = _state(worker, queue.paused)
+    return (queue.name, worker.consumer, state, str(worker.active), lease, worker.about)
+
+
+def _state(worker: WorkerInfo, paused: bool) -> str:
+    """What it does, or, of one that may not go on, the server's word for why (docs/protocol.md)."""
+    if worker.state != "clean":
+        return worker.state
+    return "busy" if worker.active else "paused" if paused else "idle"
 
 
 def _quantiles(latency: Latency) -> str:
@@ -134,5 +161,7 @@ def _quantiles(latency: Latency) -> str:
 
 
 def _bars(counts: list[int]) -> str:
-    most = max(counts) or 1
-    return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
+    """A bar for every two minutes."""
+    pairs = [sum(pair) for pair in zip(counts[::2], counts[1::2], strict=True)]
+    most = max(pairs) or 1
+    return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in pairs)

@@ -257,6 +257,25 @@ def test_top_prints_once_what_the_statistics_say(shop: Shell) -> None:
     assert "--once" in shop.call("top", code=2).err
 
 
+def test_top_says_of_workers_what_they_do(shop: Shell) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail")
+    engine, queue = open_engine(Config(url=shop.url)), Queue("mail")
+    consumer = engine.run(queue.register()).consumer
+
+    def state() -> str:
+        lines = shop.call("top", "--once").out.splitlines()
+        return next(line.split()[2] for line in lines if line.split()[1:2] == [consumer])
+
+    states = [state()]
+    shop.call("queue", "pause", "mail")
+    states.append(state())
+    shop.call("queue", "resume", "mail")
+    engine.run(queue.pop(consumer, 1))
+    states.append(state())
+    engine.close()
+    assert states == ["idle", "paused", "busy"]
+
+
 def test_the_live_view_draws_on_a_terminal_and_ends_with_ctrl_c(shop: Shell) -> None:
     shop.call("enqueue", "sync", "--queue", "mail")
     ours, theirs = pty.openpty()

@@ -96,7 +96,8 @@ def test_two_tasks_of_one_name_are_refused_with_both_places(app: App) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"attemps": 3}, "attempts"),
+        ({"attemps": 3}, "did you mean attempts"),
+        ({"nonexist": 3}, "there are queue"),
         ({"queue": "a{b}"}, "queue"),
         ({"timeout": "5 bananas"}, "timeout"),
         ({"priority": 12}, "priority"),
