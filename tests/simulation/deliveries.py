@@ -59,15 +59,15 @@ class Deliveries:
         self.renewed[value.consumer] = self.clock.t
 
     def saw_renew(self, args: Sequence[Any], value: Renewed, answers: Answers) -> None:
-        for consumer, status, commands, ends in zip(
-            args[1], value.status, answers[::2], answers[1::2], strict=True
-        ):
+        consumers = args[1]
+        commands, leases = answers[: len(consumers)], answers[len(consumers) :]
+        for consumer, status, waits, ends in zip(consumers, value.status, commands, leases, strict=True):
             if status == "gone":
                 self._judge_state(consumer, "gone")
                 continue
             if float(ends or 0) <= 0:
                 raise Violation(f"renew is content with {consumer}, which is gone or being emptied")
-            if commands and status != "command":
+            if waits and status != "command":
                 raise Violation(f"renew is silent about the commands of {consumer}")
             self.renewed[consumer] = self.clock.t
 

@@ -33,13 +33,12 @@ class Witness:
     def questions(self, operation: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What to ask the server just before a call."""
         if operation == "renew":
+            leases = f"{self.anchor}:alive"
             return [
-                question
-                for consumer in args[1]
-                for question in (
-                    ("EXISTS", f"{self.anchor}:commands:{consumer}"),
-                    ("ZSCORE", f"{self.anchor}:alive", consumer),
-                )
+                ("HMGET", f"{self.anchor}:meta", "now", "mono", "grace", "lease", "epoch"),
+                ("ZRANGE", leases, 0, 0, "WITHSCORES"),
+                *(("EXISTS", f"{self.anchor}:commands:{consumer}") for consumer in args[1]),
+                *(("ZSCORE", leases, consumer) for consumer in args[1]),
             ]
         if operation in ("take", "finish"):
             deliveries = [settlement.delivery for settlement in args[-1]]
@@ -58,11 +57,30 @@ class Witness:
 
     def saw(self, operation: str, args: Sequence[Any], value: Any, answers: Answers) -> None:
         """A call was executed and answered ``value``."""
-        told = answers if operation == "renew" else [_owner(answer) for answer in answers]
+        if operation == "renew":
+            self._judge_recovery(args[1], *answers[:2])
+            told = answers[2:]
+        else:
+            told = [_owner(answer) for answer in answers]
         for judge in self._judges:
             judgement = getattr(judge, f"saw_{operation}", None)
             if judgement:
                 judgement(args, value, told)
+
+    def _judge_recovery(self, renewed: Sequence[str], meta: Any, earliest: Any) -> None:
+        """Renewing drives recovery: the consumer whose lease ended first is taken from, unless it is in grace."""
+        *clocks, epoch = meta
+        now, mono, grace, lease = (float(value or 0) for value in clocks)
+        step = self.clock.wall - now
+        mono += max(0, step)
+        if not earliest or step > lease / 2 or mono < grace:
+            return
+        consumer, ends = earliest[0].decode(), float(earliest[1])
+        if consumer in renewed or not 0 < ends < mono - 1:
+            return
+        shard = self.look()
+        if shard.hashes["meta"]["epoch"].encode() == epoch and shard.zsets["alive"].get(consumer, 0) > 0:
+            raise Violation(f"the lease of {consumer} is over, and renew did not recover it")
 
     def catch_up(self) -> Shard:
         """The ledger and the shard agree; the picture of it."""
