@@ -93,6 +93,10 @@ class Crew:
         """A condition: a handler that was given this name has begun."""
         return lambda: self.lines("begin", name)
 
+    def heard(self, *words: str) -> Callable[[], list[str]]:
+        """A condition: an observer was told of this."""
+        return lambda: self.lines("heard", *words)
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The log's lines of an event."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]

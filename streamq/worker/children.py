@@ -21,7 +21,8 @@ import structlog
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.protocol.consume import abandon
-from streamq.worker.page import FOREVER, Page
+from streamq.protocol.inspect import job
+from streamq.worker.page import FOREVER, Page, Section, Started
 from streamq.worker.process import SIGNALS, be_worker, preload
 from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
@@ -34,8 +35,11 @@ __all__ = ["Child", "Children", "Death"]
 LATE = 1.0  # seconds after a deadline in which a child ends a late handler by itself
 SLOW = 5.0  # seconds without a turn of its loop after which what a child has not begun is given to others
 STUCK = 30.0  # seconds without a turn of its loop, though no handler has begun, after which a child is killed
+NAMED = 20  # suspects of a death whose task is asked for
+POISON = "poison"  # the reason of a dead letter whose handler killed its processes
 
 clock = time.monotonic
+Fields = dict[str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +52,7 @@ class Child:
     alone: bool = False
     born: float = field(default_factory=clock)
     is_leaving: bool = False
+    killed: str = ""  # why it was killed from here
     rescued_at: float = (
         0.0  # the heartbeat since which nothing has turned, when its waiting jobs were given back
     )
@@ -62,10 +67,13 @@ class Death:
 
 
 class Children:
-    """All that live, and the dead whose jobs have not been given back yet."""
+    """All that live, and the dead whose jobs have not been given back yet.
 
-    def __init__(self, app: App, engine: Engine) -> None:
-        self._app, self._engine = app, engine
+    ``convicted`` is told of a job for which the death of its process was one too many, with the job's fields.
+    """
+
+    def __init__(self, app: App, engine: Engine, convicted: Callable[[str, Started, Fields], None]) -> None:
+        self._app, self._engine, self._convicted = app, engine, convicted
         self._alive: dict[int, Child] = {}
         self._unburied: list[Child] = []
         self._is_frozen = False
@@ -139,6 +147,22 @@ class Children:
                 return
             self._unburied.remove(child)
 
+    def suspects(self, child: Child) -> list[tuple[str, str, str | None]]:
+        """What had started in a child: anchor, id in the shard, and the task of the first few where it can be known."""
+        found = [
+            (anchor, begun.job, begun.task)
+            for anchor, section in zip(child.anchors, child.page.sections, strict=True)
+            for begun in section.begun()
+        ]
+        named = [(anchor, name, task or self._task(anchor, name)) for anchor, name, task in found[:NAMED]]
+        return named + found[NAMED:]
+
+    def _task(self, anchor: str, name: str) -> str | None:
+        try:
+            return self._engine.run(job(anchor, 0, name)).get("task")
+        except StreamqError:
+            return None
+
     def kill_stuck(self, now: float) -> None:
         """Kill those whose handler is past its deadline, or whose loop hangs: nothing in the process can end that."""
         for child in self:
@@ -160,6 +184,7 @@ class Children:
         self._log.warning("worker.stuck", pid=child.pid, seconds=SLOW, given_back=released)
 
     def _kill(self, child: Child, why: str) -> None:
+        child.killed = why
         if not child.is_leaving or child.page.earliest_deadline() != FOREVER:
             self._log.error("worker.killed", pid=child.pid, why=why)
         self.send(child, signal.SIGKILL)
@@ -169,8 +194,16 @@ class Children:
             started = section.started()
             for entitled in section.entitled():
                 moved = self._engine.run(abandon(anchor, 0, entitled.id, alone=child.alone, suspects=started))
+                if child.alone:
+                    self._look_for_convicts(anchor, section)
                 section.strike(entitled.id)
                 self._log.info("worker.jobs_given_back", pid=child.pid, moved=moved, suspects=len(started))
+
+    def _look_for_convicts(self, anchor: str, section: Section) -> None:
+        for suspect in section.begun():
+            fields = self._engine.run(job(anchor, 0, suspect.job))
+            if fields.get("reason") == POISON:
+                self._convicted(anchor, suspect, fields)
 
 
 def _has_started(child: Child) -> bool:

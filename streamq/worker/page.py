@@ -9,16 +9,17 @@ half-written text finds an id that nobody has.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["CONSUMERS", "FOREVER", "Cell", "Condition", "Entitled", "Page", "Section"]
+__all__ = ["CONSUMERS", "FOREVER", "Cell", "Condition", "Entitled", "Page", "Section", "Started"]
 
 CONSUMERS = (
     4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
 )
 _TEXT = 40  # bytes of a consumer's id or of a delivery
+_ABOUT = 200  # bytes of what is known of a delivery
 _NUMBER = 8
 _HEAD = 8  # numbers: heartbeat, condition, finished, last round trip
 FOREVER = float("inf")
@@ -40,11 +41,19 @@ class Entitled(NamedTuple):
     generation: int
 
 
+class Started(NamedTuple):
+    """A delivery that has begun: ``<level>-<entry>``, its job's id inside the shard, and the task if that was written."""
+
+    delivery: str
+    job: str
+    task: str | None
+
+
 class Page:
     """The page of one process with a section for each of its queues, each with ``seats`` cells."""
 
     def __init__(self, seats: Sequence[int]) -> None:
-        sizes = [CONSUMERS * (2 * _NUMBER + _TEXT) + count * (_NUMBER + _TEXT) for count in seats]
+        sizes = [CONSUMERS * (2 * _NUMBER + _TEXT) + count * (_NUMBER + _TEXT + _ABOUT) for count in seats]
         self._memory = mmap.mmap(-1, _HEAD * _NUMBER + sum(sizes))
         self._numbers = memoryview(self._memory).cast("d")
         self.sections: list[Section] = []
@@ -96,6 +105,7 @@ class Section:
         self._deadlines = self._generations + CONSUMERS
         self._consumers = (self._deadlines + seats) * _NUMBER
         self._started = self._consumers + CONSUMERS * _TEXT
+        self._abouts = self._started + seats * _TEXT
         self._free = list(range(seats - 1, -1, -1))
         for seat in range(seats):
             numbers[self._deadlines + seat] = FOREVER
@@ -103,9 +113,8 @@ class Section:
     def cell(self) -> Cell:
         """A free cell for a seat."""
         seat = self._free.pop()
-        return Cell(
-            self, seat, self._numbers, self._deadlines + seat, self._memory, self._started + seat * _TEXT
-        )
+        start, about = self._started + seat * _TEXT, self._abouts + seat * _ABOUT
+        return Cell(self, seat, self._numbers, self._deadlines + seat, self._memory, start, about)
 
     def give_back(self, seat: int) -> None:
         """A seat is gone."""
@@ -148,7 +157,12 @@ class Section:
 
     def started(self) -> list[str]:
         """The deliveries that have begun and not ended, as ``<level>-<entry>``."""
-        return [text for text in self._texts() if text]
+        return [begun.delivery for begun in self.begun()]
+
+    def begun(self) -> list[Started]:
+        """The same, with what is known of them."""
+        found = [(self._text(self._started + i * _TEXT), i) for i in range(self._seats)]
+        return [self._described(delivery, seat) for delivery, seat in found if delivery]
 
     def earliest_deadline(self) -> float:
         """When the first of the running handlers must have ended."""
@@ -157,9 +171,10 @@ class Section:
     def _slots(self, consumer: str) -> list[int]:
         return [slot for slot in range(CONSUMERS) if self._id(slot) == consumer]
 
-    def _texts(self) -> Iterator[str]:
-        for seat in range(self._seats):
-            yield self._text(self._started + seat * _TEXT)
+    def _described(self, delivery: str, seat: int) -> Started:
+        about = self._text(self._abouts + seat * _ABOUT, _ABOUT).split(" ", 2)
+        is_of_it = len(about) == 3 and about[0] == delivery
+        return Started(*about) if is_of_it else Started(delivery, delivery, None)
 
     def _id(self, slot: int) -> str:
         return self._text(self._consumers + slot * _TEXT)
@@ -168,14 +183,14 @@ class Section:
         at = self._consumers + slot * _TEXT
         self._memory[at : at + _TEXT] = consumer.encode()[:_TEXT].ljust(_TEXT)
 
-    def _text(self, at: int) -> str:
-        return self._memory[at : at + _TEXT].strip(b" \0").decode("ascii", "replace")
+    def _text(self, at: int, size: int = _TEXT) -> str:
+        return self._memory[at : at + size].strip(b" \0").decode("utf-8", "replace")
 
 
 class Cell:
     """What one seat says of itself."""
 
-    __slots__ = ("_deadline", "_end", "_memory", "_numbers", "_seat", "_section", "_start")
+    __slots__ = ("_about", "_deadline", "_end", "_memory", "_numbers", "_seat", "_section", "_start")
 
     def __init__(
         self,
@@ -185,8 +200,9 @@ class Cell:
         deadline: int,
         memory: mmap.mmap,
         start: int,
+        about: int,
     ) -> None:
-        self._section, self._seat = section, seat
+        self._section, self._seat, self._about = section, seat, about
         self._numbers, self._deadline = numbers, deadline
         self._memory, self._start, self._end = memory, start, start + _TEXT
 
@@ -194,6 +210,12 @@ class Cell:
         """A delivery has begun here."""
         if len(delivery) < _TEXT:
             self._memory[self._start : self._end] = delivery.ljust(_TEXT)
+
+    def describe(self, delivery: bytes, job: bytes, task: bytes) -> None:
+        """What is known of the delivery that begins here; it counts for no other one."""
+        self._memory[self._about : self._about + _ABOUT] = (b"%b %b %b" % (delivery, job, task))[
+            :_ABOUT
+        ].ljust(_ABOUT)
 
     def until(self, deadline: float) -> float:
         """It must have ended by then. Returns the deadline."""

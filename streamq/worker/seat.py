@@ -124,7 +124,10 @@ class Seat:
         self.plan = self.context = self.stop = None
         self.carried, self.warned = {}, False
         self.deadline = self.soft = FOREVER
-        self.cell.start(lot.prefix + row[0])
+        delivery, fields = lot.prefix + row[0], row[1]
+        if fields[0] == RECORD:
+            self.cell.describe(delivery, fields[1], fields[2])
+        self.cell.start(delivery)
 
     def allow(self, plan: Plan, carried: Mapping[str, Any]) -> None:
         """The task is known: from now on the handler has its time. ``carried``: the options that its payload brought.

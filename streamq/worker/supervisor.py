@@ -28,7 +28,7 @@ from streamq.worker.children import Child, Children, Death
 from streamq.worker.health import Health
 from streamq.worker.keeper import Keeper
 from streamq.worker.log import set_up_log
-from streamq.worker.page import Condition, Page
+from streamq.worker.page import Condition, Page, Started
 from streamq.worker.process import Exit
 from streamq.worker.worker import Limits, Worker, page_for, slots_of
 
@@ -101,8 +101,9 @@ class Supervisor:
         )
         self._engine = open_engine(self._config)
         self._anchors = [anchor_of(app.config.namespace, queue) for queue in slots]
+        self._queue_of = dict(zip(self._anchors, slots, strict=True))
         self._keeper = Keeper(self._engine, lease, self._anchors)
-        self._children = Children(app, self._engine)
+        self._children = Children(app, self._engine, self._convicted)
         self._suspects: dict[str, int] = {}
         self._signals: deque[int] = deque()
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
@@ -223,8 +224,21 @@ class Supervisor:
 
     def _lost(self, child: Child, code: int) -> None:
         why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        self._log.error("worker.lost", pid=child.pid, why=why, alone=child.alone)
-        self._app.observers.tell(Event("worker.lost", fields={"pid": child.pid, "why": why}))
+        if child.killed:
+            why = f"killed: {child.killed}"
+        suspects = {
+            f"{self._queue_of[anchor]}-{job}": task for anchor, job, task in self._children.suspects(child)
+        }
+        fields = {"pid": child.pid, "why": why, "alone": child.alone, "suspects": suspects}
+        self._log.error("worker.lost", **fields)
+        self._app.observers.tell(Event("worker.lost", fields=fields))
+
+    def _convicted(self, anchor: str, suspect: Started, found: Mapping[str, str]) -> None:
+        """The death of its process sent a job to the dead letters: no worker is left that could tell of it."""
+        queue, task = self._queue_of[anchor], found.get("task", suspect.task)
+        job, fields = f"{queue}-{suspect.job}", {"reason": found["reason"], "error": found.get("error", "")}
+        self._log.error("job.dead", queue=queue, job=job, task=task, **fields)
+        self._app.observers.tell(Event("job.dead", job, task, queue, fields))
 
     def _replace_next(self) -> None:
         """HUP: one child after the other leaves when another one is ready in its place."""

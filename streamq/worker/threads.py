@@ -144,9 +144,9 @@ class Threads:
             except BaseException as error:
                 if hopped.future.done():
                     break
-                if self._remove(hopped):
-                    raise
                 soft = isinstance(error, SoftTimeout)
+                if not soft and self._remove(hopped):
+                    raise
                 ending = ending if soft else error
                 hopped.aim(soft_timeout(str(error)) if soft else TimeLimit)
         if ending is not None:

@@ -130,7 +130,7 @@ def test_late_handlers_are_ended_and_others_are_not(run: Any, app: App) -> None:
 
 
 def test_a_soft_timeout_is_an_error_inside_the_handler_that_it_may_catch(run: Any, app: App) -> None:
-    @app.task(timeout=5, soft_timeout=0.05)
+    @app.task(timeout=5, soft_timeout=0.25)
     async def tidies_up() -> str:
         try:
             await asyncio.sleep(5)
@@ -139,7 +139,7 @@ def test_a_soft_timeout_is_an_error_inside_the_handler_that_it_may_catch(run: An
             return str(error)
         return "not late"
 
-    @app.task(timeout=5, soft_timeout=0.05)
+    @app.task(timeout=5, soft_timeout=0.25)
     def tidies_up_in_thread() -> str:
         try:
             while True:
@@ -150,7 +150,7 @@ def test_a_soft_timeout_is_an_error_inside_the_handler_that_it_may_catch(run: An
     def jobs(work: Workbench) -> list[Any]:
         return [work.row(["tidies_up", "tidies_up_in_thread"][i % 2]) for i in range(10)]
 
-    due = {"the soft timeout of 0.05 s is over; the handler has 4.95 s to tidy up"}
+    due = {"the soft timeout of 0.25 s is over; the handler has 4.75 s to tidy up"}
     assert set(run(drive(app, jobs)).results.values()) == due
 
     @app.middleware

@@ -93,6 +93,11 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         until(lambda: is_balanced(yard.app))
         assert (stats(yard.app)["dead"], stats(yard.app)["completed"]) == (1, 5)
         assert len(crew.lines("begin", "poison")) == 4
+        [told] = crew.logged("job.dead")
+        assert (told["job"], told["task"], told["reason"]) == (job.id, poison, "poison")
+        until(crew.heard("job.dead", job.id, poison))
+        until(crew.heard("worker.lost", "None", "None", job.id))
+        assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
 
 
 def test_a_handler_that_holds_the_interpreter_is_killed_and_its_neighbours_are_fine(
@@ -107,6 +112,8 @@ def test_a_handler_that_holds_the_interpreter_is_killed_and_its_neighbours_are_f
         with pytest.raises(JobFailed):
             job.result(timeout=30)
         assert crew.logged("worker.killed")
+        assert all("past its deadline" in lost["why"] for lost in crew.logged("worker.lost"))
+        assert all(job.id in lost["suspects"] for lost in crew.logged("worker.lost"))
 
 
 def test_what_a_stuck_process_has_not_begun_is_given_to_others_and_what_it_runs_completes_once(

@@ -17,6 +17,7 @@ from pathlib import Path
 from streamq.app import App
 from streamq.context import Context
 from streamq.errors import ConfigError
+from streamq.events import Event
 from streamq.handlers import CallNext
 from streamq.outcomes import Retry
 
@@ -46,6 +47,11 @@ if os.environ.get("LAYERS"):
     @app.middleware
     async def passes(ctx: Context, call_next: CallNext) -> object:
         return await call_next()
+
+
+@app.on("job.dead", "worker.lost")
+def hear(event: Event) -> None:
+    write("heard", event.name, event.job, event.task, *event.fields.get("suspects", ()))
 
 
 @app.task(result_ttl="1m")
