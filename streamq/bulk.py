@@ -74,9 +74,8 @@ def _by_sender(calls: Sequence[Call[Any]]) -> dict[Sender, list[int]]:
     by_task: dict[int, list[int]] = {}
     for place, call in enumerate(calls):
         if not isinstance(call, Call):
-            raise WrongCall(
-                f"number {place} is {call!r} and no call: give task.call(…) for each job. Nothing was sent."
-            )
+            kind = type(call).__name__
+            raise WrongCall(f"number {place} is a {kind} and no call: give task.call(…). Nothing was sent.")
         places = by_task.get(id(call.task))
         if places is None:
             places = by_task[id(call.task)] = by_sender.setdefault(call.task.sender, [])

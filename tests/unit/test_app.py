@@ -200,7 +200,7 @@ def test_what_is_no_call_is_refused_in_bulk_with_what_to_give(app: App) -> None:
     def add(left: int, right: int) -> None: ...
 
     for wrong in ((1, 2), app.job("default-5-1-0"), add):
-        with pytest.raises(WrongCall, match=r"number 1 is .* task\.call\("):
+        with pytest.raises(WrongCall, match=r"number 1 is a .* task\.call\("):
             app.enqueue_many([add.call(1, 2), wrong])  # type: ignore[list-item]
 
 
