@@ -320,6 +320,16 @@ def test_an_isolated_handler_is_killed_when_it_is_late(
         assert not crew.logged("worker.lost")
 
 
+def test_an_isolated_handler_is_warned_by_its_soft_timeout(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path):
+        for task in (yard.isolated_tidies, yard.isolated_tidies_too):
+            assert task.enqueue("x").result(timeout=10) == (
+                "the soft timeout of 0.2 s is over; the handler has 4.8 s to tidy up"
+            )
+
+
 def test_an_isolated_handler_that_crashes_is_retried_like_any_failure(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from streamq.app import App
 from streamq.context import Context
-from streamq.errors import ConfigError
+from streamq.errors import ConfigError, SoftTimeout
 from streamq.events import Event
 from streamq.handlers import CallNext
 from streamq.outcomes import Retry
@@ -144,6 +144,24 @@ def isolated(name: str, seconds: float) -> int:
     write("begin", name, os.getpid())
     time.sleep(seconds)
     return os.getpid()
+
+
+@app.task(result_ttl="1m", isolate=True, timeout=5, soft_timeout=0.2)
+def isolated_tidies(name: str) -> str:
+    try:
+        time.sleep(60)
+    except SoftTimeout as error:
+        return str(error)
+    return "not late"
+
+
+@app.task(result_ttl="1m", isolate=True, timeout=5, soft_timeout=0.2)
+async def isolated_tidies_too(name: str) -> str:
+    try:
+        await asyncio.sleep(60)
+    except SoftTimeout as error:
+        return str(error)
+    return "not late"
 
 
 @app.task(result_ttl="1m", isolate=True, attempts=2, backoff=0.05)
