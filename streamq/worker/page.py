@@ -31,6 +31,7 @@ class Condition(IntEnum):
     STARTING = 0
     READY = 1
     DRAINING = 2
+    WORN = 3  # the same, and another one should take its place meanwhile
 
 
 class Entitled(NamedTuple):

@@ -158,9 +158,14 @@ class Supervisor:
     # Children
 
     def _fork_missing(self, now: float) -> None:
-        missing = self._count - sum(not child.alone and not child.is_leaving for child in self._children)
         if self._is_empty or now < self._due["start"]:
             return
+        staying = [
+            child
+            for child in self._children
+            if not child.alone and not child.is_leaving and child.page.condition is not Condition.WORN
+        ]
+        missing = self._count - len(staying)
         for _ in range(missing):
             self._children.fork(page_for(self._slots), self._anchors, self._worker)
 

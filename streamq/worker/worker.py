@@ -190,7 +190,8 @@ class Worker:
 
     async def _drain(self, running: asyncio.Future[Any]) -> None:
         """Finish what runs, for as long as it may; then end it; then leave."""
-        self._page.condition = Condition.DRAINING
+        is_worn = self.reason == Reason.WORN
+        self._page.condition = Condition.WORN if is_worn else Condition.DRAINING
         for fetch in self._fetches:
             fetch.stop()
         now: asyncio.Future[Any] = asyncio.create_task(self._now.wait())

@@ -137,18 +137,19 @@ def test_what_a_stuck_process_has_not_begun_is_given_to_others_and_what_it_runs_
 def test_a_handler_that_cannot_be_ended_has_failed_its_neighbours_finish_and_its_process_is_replaced(
     hung: str, layers: str, valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
-    with Crew(valkey, tmp_path, timeout=10, env={"LAYERS": layers}) as crew:
+    with Crew(valkey, tmp_path, timeout=15, env={"LAYERS": layers}) as crew:
         [before] = crew.children()
-        neighbour = yard.nap.enqueue("neighbour", 8)
+        neighbour = yard.nap.enqueue("neighbour", 9)
         job = getattr(yard, hung).enqueue("hung")
         with pytest.raises(JobFailed, match=r"it ran longer than 0\.2 s and could not be ended"):
             job.result(timeout=20)
+        assert yard.add.enqueue(1, 1).result(timeout=10) == 2
+        assert not crew.lines("end", "neighbour")
         assert neighbour.result(timeout=10) == "neighbour"
         assert len(crew.lines("begin", "neighbour")) == 1
         [worn] = crew.logged("worker.worn")
         assert (worn["job"], worn["task"]) == (job.id, hung)
         until(lambda: before.pid not in {child.pid for child in crew.children()})
-        assert yard.add.enqueue(1, 1).result(timeout=10) == 2
         assert len(crew.lines("begin", "hung")) == 1
         assert not crew.logged("worker.lost")
 
