@@ -24,6 +24,7 @@ from streamq.protocol.consume import abandon
 from streamq.protocol.inspect import job
 from streamq.worker.page import FOREVER, Page, Section, Started
 from streamq.worker.process import SIGNALS, be_worker, preload
+from streamq.worker.repeats import Repeats
 from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
 
@@ -77,6 +78,7 @@ class Children:
         self._alive: dict[int, Child] = {}
         self._unburied: list[Child] = []
         self._is_frozen = False
+        self._not_given_back = Repeats()
         self._log = structlog.get_logger("streamq.supervisor")
 
     def __len__(self) -> int:
@@ -143,7 +145,10 @@ class Children:
             try:
                 self._give_back(child)
             except StreamqError as error:
-                self._log.warning("worker.jobs_not_given_back_yet", pid=child.pid, error=str(error))
+                if times := self._not_given_back.met(clock()):
+                    self._log.warning(
+                        "worker.jobs_not_given_back_yet", pid=child.pid, error=str(error), times=times
+                    )
                 return
             self._unburied.remove(child)
 

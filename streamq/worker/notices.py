@@ -12,6 +12,7 @@ import structlog
 
 from streamq.events import Event, EventName, Observers
 from streamq.worker.outbox import Ending
+from streamq.worker.repeats import Repeats
 
 __all__ = ["Notices"]
 
@@ -31,15 +32,13 @@ _LEVELS = {
     "job.cancelled": "info",
 }
 
-QUIET = 30.0  # seconds between two lines about a connection
-
 
 class Notices:
     """For the jobs of one queue. ``debugs``: completions are logged too."""
 
     def __init__(self, queue: str, observers: Observers, *, debugs: bool) -> None:
         self._queue, self._observers, self._debugs = queue, observers, debugs
-        self._losses, self._lost_again = 0, 0.0
+        self._losses = Repeats()
         self._log = structlog.get_logger("streamq.worker").bind(queue=queue)
 
     @property
@@ -76,11 +75,8 @@ class Notices:
 
     def lost(self, error: Exception, now: float) -> None:
         """The connection broke or cannot be made: said at once, then with a count every half minute at most."""
-        self._losses += 1
-        if now < self._lost_again:
-            return
-        self._log.warning("worker.connection_lost", error=str(error), times=self._losses)
-        self._losses, self._lost_again = 0, now + QUIET
+        if times := self._losses.met(now):
+            self._log.warning("worker.connection_lost", error=str(error), times=times)
 
     def trouble(self, what: str, **fields: Any) -> None:
         """Something is wrong that the worker gets over by itself."""

@@ -30,6 +30,7 @@ from streamq.worker.keeper import Keeper
 from streamq.worker.log import set_up_log
 from streamq.worker.page import Condition, Page, Started
 from streamq.worker.process import Exit
+from streamq.worker.repeats import Repeats
 from streamq.worker.worker import Limits, Worker, page_for, slots_of
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Supervisor:
         self._engine = open_engine(self._config)
         self._anchors = [anchor_of(app.config.namespace, queue) for queue in slots]
         self._queue_of = dict(zip(self._anchors, slots, strict=True))
+        self._not_renewed = Repeats()
         self._keeper = Keeper(self._engine, lease, self._anchors)
         self._children = Children(app, self._engine, self._convicted)
         self._suspects: dict[str, int] = {}
@@ -266,7 +268,8 @@ class Supervisor:
             self._children.bury()
         except StreamqError as error:
             self._due["renew"] = now + min(1.0, self._config.lease / 10)
-            self._log.warning("supervisor.leases_not_renewed", error=str(error))
+            if times := self._not_renewed.met(now):
+                self._log.warning("supervisor.leases_not_renewed", error=str(error), times=times)
 
     # Signals
 

@@ -164,6 +164,15 @@ def test_a_worker_that_cannot_start_ends_with_a_code_and_says_why(valkey: Server
         crew.stop()
 
 
+def test_a_server_that_is_away_is_not_said_again_and_again(tmp_path: Path) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path, lease=1) as crew:
+        until(lambda: crew.children())
+        server.kill()
+        until(lambda: crew.logged("worker.fenced") and crew.logged("supervisor.leases_not_renewed"))
+        assert len(crew.logged("supervisor.leases_not_renewed")) == 1
+        assert len(crew.logged("worker.connection_lost")) == 1
+
+
 def test_a_setting_that_no_process_can_use_ends_the_worker_at_once_with_one_line(
     valkey: Server, tmp_path: Path
 ) -> None:
