@@ -6,7 +6,7 @@
 function sq.record_row(c, entry, job)
   local r = redis.call('HMGET', sq.record(c, job), 'task', 'body', 'attempt', 'created', 'expires', 'until', 'unique')
   if not r[1] then return nil end
-  return {entry, {sq.RECORD, job, r[1], r[2], tonumber(r[3] or 0), r[4]}}, r
+  return {entry, {sq.RECORD, job, r[1], r[2], tonumber(r[3] or 0) or 0, r[4]}}, r
 end
 
 -- A cancelled job's entry that was left to be dropped.
@@ -25,19 +25,22 @@ local function cancelled(c, level, entry, fields)
   sq.remove(c, level, entry)
 end
 
--- An entry that names a job without a record: nobody can run it, so it is kept as a dead letter under its own id.
-local function orphan(c, level, entry, fields)
+-- An entry that nobody can run (a stranger made it, or took its record) is kept as a dead letter under its own id.
+local function malformed(c, level, entry, fields, sentence)
   local job = level .. '-' .. entry
   redis.call('HSET', sq.record(c, job), 'level', level, 'task', '?', 'body', sq.shown(fields[2]), 'created', c.now)
   sq.forget_delivery(c, level, entry)
   sq.remove(c, level, entry)
-  sq.bury(c, job, 'malformed', 'its entry names a job that has no record', '')
+  sq.bury(c, job, 'malformed', sentence, '')
 end
 
 local function open(c, level, entry, fields)
+  if not string.find(fields[2], '^%d%-%d+%-%d+$') then
+    return malformed(c, level, entry, fields, 'its entry names a job with an id of another form')
+  end
   local row, r = sq.record_row(c, entry, fields[2])
-  if not row then return orphan(c, level, entry, fields) end
-  if r[5] and not r[3] and tonumber(r[5]) < c.now then
+  if not row then return malformed(c, level, entry, fields, 'its entry names a job that has no record') end
+  if r[5] and not r[3] and (tonumber(r[5]) or c.now) < c.now then
     sq.finish_job(c, fields[2], r[1], 'expired')
     sq.forget_delivery(c, level, entry)
     sq.remove(c, level, entry)
@@ -50,6 +53,9 @@ end
 -- The row of an entry that this call has given to the caller, or nil; `tomb` tells that it had ended before.
 function sq.admit(c, level, raw)
   local entry, fields = raw[1], raw[2]
+  if #fields ~= 2 or #fields[1] > 128 then
+    return malformed(c, level, entry, fields, 'its entry has not the one field, task and body, that a job has')
+  end
   if c.cancels == 0 and fields[1] ~= sq.RECORD then return raw end
   local cancel = c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry)
   if cancel == 'gone' then
