@@ -24,6 +24,7 @@ class Deliveries:
         self.clock, self.ledger = clock, ledger
         self.fence = 0
         self.epochs = 0  # restarts and failovers; ids stand still for a while after one
+        self.epoch_at = 0  # when the last of them was, true time
         self.renewed: dict[str, int] = {}  # consumer -> when its lease began anew, true time
         self.excused: set[str] = set()  # consumers that may be found unclean
         self.left: dict[str, int] = {}  # consumer -> when it was abandoned or retired, true time
@@ -34,6 +35,7 @@ class Deliveries:
     def new_epoch(self) -> None:
         """The server restarted or failed over: nobody who registered before is clean any more."""
         self.epochs += 1
+        self.epoch_at = self.clock.t
         self.excused |= self.renewed.keys()
         self.left.clear()
         self.given.clear()

@@ -108,7 +108,8 @@ class Patience:
                 del self.died[consumer]
                 continue
             renewed = self.deliveries.renewed.get(consumer, 0)
-            since = max(died, renewed, self.clock.stepped_at, self._awake_since)
+            graced = max(self.clock.stepped_at, self.deliveries.epoch_at)
+            since = max(died, renewed, graced, self._awake_since)
             if self.clock.t - since > 3 * LEASE:
                 yield f"a dead consumer keeps its deliveries: {consumer}"
         for consumer, left in list(self.deliveries.left.items()):
