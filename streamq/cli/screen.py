@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table as RichTable
 
 __all__ = ["Fields", "Screen", "Table", "View", "json_text", "rich_table"]
@@ -39,6 +38,7 @@ class Fields:
     pairs: Mapping[str, str]
 
 
+_CUT = 16  # of a flexible column at least
 View = Table | Fields | str
 _COLOURS = {
     "ok": "green",
@@ -90,7 +90,7 @@ class Screen:
         from rich.console import Console
 
         console = Console(file=self._stream)
-        console.print(rich_table(table, console))
+        console.print(rich_table(table, console.width))
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
@@ -98,14 +98,23 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=_plain, ensure_ascii=False)
 
 
-def rich_table(table: Table, console: Console) -> RichTable:
-    """The table for a terminal, with the columns that its width has room for."""
-    drawn, wide = _drawn(table, ()), console.options.update(width=10_000)
-    for gone in range(1, len(table.leaves) + 1):
-        if console.measure(drawn, options=wide).minimum <= console.width:
-            break
-        drawn = _drawn(table, table.leaves[:gone])
-    return drawn
+def rich_table(table: Table, width: int) -> RichTable:
+    """The table for a terminal of this width, with the columns that it has room for."""
+    gone = next(
+        (n for n in range(len(table.leaves)) if _width(table, table.leaves[:n]) <= width), len(table.leaves)
+    )
+    return _drawn(table, table.leaves[:gone])
+
+
+def _width(table: Table, gone: Sequence[str]) -> int:
+    """The least width that shows all but the columns that are gone."""
+    columns = zip(table.headings, zip(*table.rows, strict=True), strict=True)
+    widths = [
+        _CUT if heading == table.flexible else max(map(len, (heading, *cells)))
+        for heading, cells in columns
+        if heading not in gone
+    ]
+    return sum(widths) + 3 * (len(widths) - 1) + 2
 
 
 def _drawn(table: Table, gone: Sequence[str]) -> RichTable:

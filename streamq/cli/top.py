@@ -21,7 +21,7 @@ from streamq.errors import ServerUnavailable
 from streamq.protocol.inspect import WorkerInfo
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Group
 
 __all__ = ["top"]
 
@@ -51,21 +51,21 @@ def _watch(session: Session, every: float) -> None:
     from rich.live import Live
 
     console = Console()
-    first = _drawn(take_snapshot(session), console)
+    first = _drawn(take_snapshot(session), console.width)
     with Live(first, console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
             try:
-                live.update(_drawn(take_snapshot(session), console), refresh=True)
+                live.update(_drawn(take_snapshot(session), console.width), refresh=True)
             except ServerUnavailable as error:  # it may come back
                 live.update(f"[red]{error}[/]", refresh=True)
 
 
-def _drawn(snapshot: Snapshot, console: Console) -> Group:
+def _drawn(snapshot: Snapshot, width: int) -> Group:
     from rich.console import Group
 
     title = f"[bold]streamq[/]  {moment(snapshot.now_ms)}  [dim]Ctrl-C ends[/]"
-    return Group(title, *(rich_table(table, console) for table in _tables(snapshot) if table.rows))
+    return Group(title, *(rich_table(table, width) for table in _tables(snapshot) if table.rows))
 
 
 def _tables(snapshot: Snapshot) -> list[Table]:
