@@ -82,7 +82,7 @@ def run(
 
 def _check(app: App) -> None:
     """What would make every process end alike is said once, before there is one. Raises ConfigError."""
-    if scheme(app.config.url or "") == "memory":
+    if app.config.url and scheme(app.config.url) == "memory":
         raise ConfigError(
             "url is memory://, which other processes do not see: run the worker in the program that enqueues"
             " (streamq.worker.Worker), or leave the url out for the embedded server"

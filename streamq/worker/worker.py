@@ -208,8 +208,11 @@ class Worker:
             running.result()
 
     async def _tick(self) -> None:
-        """Some times a second: heartbeat, deadlines, fences; once a second statistics and limits."""
-        ticks = 1
+        """Some times a second: heartbeat, deadlines, fences; once a second statistics and limits.
+
+        It never waits for the server: deadlines hold while the server hangs.
+        """
+        ticks, telling = 1, asyncio.create_task(asyncio.sleep(0))
         while True:
             now = clock()
             for fetch in self._fetches:
@@ -222,11 +225,14 @@ class Worker:
             self._check_limits(memory=ticks % SECOND == 0)
             if self._is_supervised and os.getppid() != self._parent:
                 self.stop(now=True)  # where the system does not kill it with its supervisor (see mortality)
-            if ticks % SECOND == 0:
-                for fetch in self._fetches:
-                    await fetch.tell_statistics()
+            if ticks % SECOND == 0 and telling.done():
+                telling = asyncio.create_task(self._tell_statistics())
             ticks += 1
             await asyncio.sleep(SCAN)
+
+    async def _tell_statistics(self) -> None:
+        for fetch in self._fetches:
+            await fetch.tell_statistics()
 
     def _check_limits(self, *, memory: bool) -> None:
         limits = self._limits

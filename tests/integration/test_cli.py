@@ -34,6 +34,18 @@ def durable() -> Iterator[Server]:
         yield server
 
 
+def test_without_a_url_the_embedded_server_of_the_folder_does_it(tmp_path: Path) -> None:
+    shop = shell(tmp_path, "embedded://")
+    no_url = {"STREAMQ_URL": "", "STREAMQ_DATA": str(tmp_path / "data")}
+    try:
+        job = shop.run("enqueue", "send_email", "a@b.c", "--app", "shop", **no_url)
+        shop.run("work", "shop", "--burst", "--workers", "1", **no_url)
+        shown = shop.run("job", "explain", job.out.split()[-1], **no_url)
+        assert "completed" in shown.out
+    finally:
+        shop.run("server", "stop", **no_url)
+
+
 def bury(url: str, queue: str, error: str) -> None:
     """Let all jobs of a queue give up, as a worker would."""
     engine, of = open_engine(Config(url=url)), Queue(queue)
