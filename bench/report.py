@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).parent.parent / "PERFORMANCE_REPORT.md"
+NOTES = Path(__file__).parent / "notes.md"  # what a person says to the figures
 
 HEAD = """\
 # Performance report
@@ -70,6 +71,7 @@ def main(files: list[str]) -> None:
             if _kind(result) == kind:
                 merged |= result
         parts += [_section(kind, merged)]
+    parts += [NOTES.read_text()]
     TARGET.write_text("\n".join(parts))
     print(f"written: {TARGET.name}")
 
