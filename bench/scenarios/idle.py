@@ -7,7 +7,7 @@ import time
 import psutil
 
 from bench.ground import Run, counted, fleet, wait_until
-from bench.jobs import noop
+from bench.jobs import noop, pause
 from bench.scenarios.drain import fill
 
 
@@ -44,13 +44,16 @@ def _calls(run: Run) -> int:
 
 
 def _memory(run: Run, workers: int, concurrency: int) -> float:
-    """MB of USS a child, after 10,000 jobs each."""
+    """MB of USS a child, after 10,000 jobs each, while every slot holds a job that waits."""
     run.server.flush()
     with run.app() as app, fleet(run, workers=workers, concurrency=concurrency) as process:
         wait_until(lambda: counted(app, "idle") == workers)
         jobs = 10_000 * workers
         fill(app, noop, jobs)
         wait_until(lambda: counted(app, "completed") == jobs)
+        waiting = app.task(pause.fn)
+        app.enqueue_many([waiting.call(20.0) for _ in range(concurrency * workers)])
+        wait_until(lambda: counted(app, "active") == concurrency * workers)
         children = psutil.Process(process.pid).children()
         own = sorted(child.memory_full_info().uss for child in children)
         return own[len(own) // 2] / 1024**2
