@@ -66,7 +66,7 @@ def test_a_server_that_is_away_is_said_in_two_lines(shell: type[Blocking | Await
     port = free_port()
     assert failure(shell, f"redis://:secret@127.0.0.1:{port}", ServerUnavailable) == (
         f"cannot reach redis://127.0.0.1:{port} (connection refused).\n"
-        'Start a server there, or correct --url or STREAMQ_URL.'
+        "Start a server there, or correct --url or STREAMQ_URL."
     )
     assert "(no such file or directory)" in failure(shell, "unix:///nowhere/socket", ServerUnavailable)
     assert "(unknown host)" in failure(shell, "redis://no.such.host.invalid", ServerUnavailable)
