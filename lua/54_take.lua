@@ -88,8 +88,12 @@ end
 
 -- Who is told that work or a due time is left, and how long the caller may sleep.
 local function hand_on(c, me, n, got)
-  if not c.paused and sq.best_level(c) then sq.ring(c, got == n and n > 0 and 2 or 1) end
-  if me.clean and got < n then return sq.sleep(c, me.id) end
+  local left = not c.paused and sq.best_level(c)
+  if left then sq.ring(c, got == n and n > 0 and 2 or 1) end
+  if me.clean and got < n then
+    local sleep = sq.sleep(c, me.id)
+    return left and not c.yields and 1 or sleep   -- the rounds were over before the level was: come again at once
+  end
   sq.pass_on(c, me.id)
   return 0
 end

@@ -147,8 +147,11 @@ class RedisLink(asyncio.Protocol):
         if self._error is not None or self._closed or self._transport is None:
             future.set_exception(self._error or lost(None, self.address))
             return future
+        packed = pack(
+            command
+        )  # before anything waits: a command that cannot be packed must not shift the replies
         self._waiting.append((future, call))
-        self._transport.write(pack(command))
+        self._transport.write(packed)
         return future
 
     def _pushed(self, push: list[Any]) -> None:

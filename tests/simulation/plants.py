@@ -129,7 +129,7 @@ PLANTS: dict[str, Edit] = {
     # waking
     "no ring on enqueue": Edit(ENQUEUE, "if next(c.adding) and not c.paused then sq.ring(c, 1) end", ""),
     "no ring on resume": Edit(CONTROL, "c.paused = false\n  sq.ring(c, 1)", "c.paused = false"),
-    "no ring for work left": Edit(TAKE, "if not c.paused and sq.best_level(c) then", "if false then"),
+    "no ring for work left": Edit(TAKE, "if left then sq.ring", "if false then sq.ring"),
     "no ring for an earlier due time": Edit(ENQUEUE, "if c.added_due then sq.watch_over(c) end", ""),
     "a full take leaves due times unwatched": Edit(
         WAKING,
