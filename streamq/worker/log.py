@@ -13,7 +13,10 @@ __all__ = ["set_up_log"]
 
 
 def set_up_log(config: Config) -> None:
-    """Send structlog's lines to standard error in the form and from the level that the settings name."""
+    """Send structlog's lines to standard error in the form and from the level that the settings name.
+
+    A line and its end are one write: the processes of a worker share the file, also where Python buffers nothing.
+    """
     for_people = config.log == "text"
     last = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -29,6 +32,6 @@ def set_up_log(config: Config) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
