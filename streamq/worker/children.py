@@ -23,7 +23,7 @@ from streamq.errors import StreamqError
 from streamq.protocol.consume import abandon
 from streamq.protocol.inspect import job
 from streamq.worker.page import FOREVER, Page, Section, Started
-from streamq.worker.process import SIGNALS, be_worker, preload
+from streamq.worker.process import SIGNALS, Exit, be_worker, preload
 from streamq.worker.repeats import Repeats
 from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
@@ -66,6 +66,18 @@ class Death:
     child: Child
     code: int
 
+    @property
+    def exit(self) -> Exit | None:
+        """How the child ended itself; None when it crashed, also with a code that means something here."""
+        return Exit(self.code) if self.code == self.child.page.farewell else None
+
+    @property
+    def why(self) -> str:
+        """How it died, for people."""
+        if self.child.killed:
+            return f"killed: {self.child.killed}"
+        return _signal_name(-self.code) if self.code < 0 else f"exit code {self.code}"
+
 
 class Children:
     """All that live, and the dead whose jobs have not been given back yet.
@@ -107,7 +119,7 @@ class Children:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pid = os.fork()
         if pid == 0:
-            be_worker(self._app, lambda: make(page), supervisor)
+            be_worker(self._app, make, page, supervisor)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child = self._alive[pid] = Child(pid, page, anchors, alone)
         return child
@@ -209,6 +221,13 @@ class Children:
             fields = self._engine.run(job(anchor, 0, suspect.job))
             if fields.get("reason") == POISON:
                 self._convicted(anchor, suspect, fields)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of the real-time ones, two have names
+        return f"signal {number}"
 
 
 def _has_started(child: Child) -> bool:

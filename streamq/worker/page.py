@@ -21,7 +21,7 @@ CONSUMERS = (
 _TEXT = 40  # bytes of a consumer's id or of a delivery
 _ABOUT = 200  # bytes of what is known of a delivery
 _NUMBER = 8
-_HEAD = 8  # numbers: heartbeat, condition, finished, last round trip
+_HEAD = 8  # numbers: heartbeat, condition, finished, last round trip, farewell
 FOREVER = float("inf")
 
 
@@ -86,6 +86,16 @@ class Page:
     def answered(self) -> float:
         """When the server answered last."""
         return self._numbers[3]
+
+    @property
+    def farewell(self) -> int | None:
+        """The exit code that the process announced; None when it did not get as far as to end by itself."""
+        said = int(self._numbers[4])
+        return said - 1 if said else None
+
+    @farewell.setter
+    def farewell(self, code: int) -> None:
+        self._numbers[4] = code + 1
 
     def beat(self, now: float, finished: int, answered: float) -> None:
         """Written by the process, some times a second."""

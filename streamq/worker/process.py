@@ -1,7 +1,8 @@
 """A worker's child process: forked from the supervisor, it runs one ``Worker`` until that ends or a signal says so.
 
 TERM: take nothing more, finish what runs, leave; a second TERM: leave now and hand back. USR1, USR2: pause, go on. INT is
-left to the supervisor, because a terminal sends it to the whole group. The exit code says whether another should follow.
+left to the supervisor, because a terminal sends it to the whole group. The exit code says whether another should follow;
+it counts when the page says the same, because a handler may end its process with any code.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import structlog
 
 from streamq.errors import ConfigError, StreamqError
 from streamq.worker.mortality import die_with_parent
+from streamq.worker.page import Page
 from streamq.worker.worker import Reason, Worker
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ SIGNALS = (
 
 
 class Exit(IntEnum):
-    """Exit codes of a worker process."""
+    """Exit codes with which a worker process ends itself."""
 
     STOPPED = 0
     FAILED = 1  # it could not start, or has a bug
@@ -48,13 +50,13 @@ class Exit(IntEnum):
 _BY_REASON = {Reason.STOPPED: Exit.STOPPED, Reason.WORN: Exit.WORN, Reason.EMPTY: Exit.EMPTY}
 
 
-def be_worker(app: App, make: Callable[[], Worker], supervisor: int) -> None:
+def be_worker(app: App, make: Callable[[Page], Worker], page: Page, supervisor: int) -> None:
     """The life of the child; does not return. ``supervisor``: the process that forked it."""
-    code = Exit.FAILED
+    code, me = Exit.FAILED, os.getpid()
     try:
         die_with_parent(supervisor)
         _reset_signals()
-        code = _BY_REASON[_run(app, make)]
+        code = _BY_REASON[_run(app, lambda: make(page))]
     except ConfigError as error:
         code = Exit.MISCONFIGURED
         structlog.get_logger("streamq.worker").error("worker.misconfigured", error=str(error))
@@ -66,6 +68,8 @@ def be_worker(app: App, make: Callable[[], Worker], supervisor: int) -> None:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
+        if os.getpid() == me:  # a handler may have forked
+            page.farewell = code
         os._exit(code)  # a handler that hangs in a thread must not keep it
 
 

@@ -197,26 +197,25 @@ class Supervisor:
     def _mourn(self, death: Death, now: float) -> None:
         """What follows from the end of a child."""
         self._due["renew"] = now  # it may have left suspects
-        child, code = death.child, death.code
-        if child.alone:
+        if death.exit is None:
+            self._lost(death)
+        if death.child.alone:
             self._due["alone"] = now + TURN
-        elif code == Exit.EMPTY:
+        elif death.exit is Exit.EMPTY:
             self._is_empty = True
-        elif code == Exit.MISCONFIGURED:
-            self._give_up(now, code)
-        elif code not in (Exit.STOPPED, Exit.WORN):
-            self._pause_after(child, code, now)
-        if code not in list(Exit):
-            self._lost(child, code)
+        elif death.exit is Exit.MISCONFIGURED:
+            self._give_up(now, Exit.MISCONFIGURED)
+        elif death.exit in (Exit.FAILED, None):
+            self._is_empty = False  # it may have left jobs behind
+            self._pause_after(death, now)
 
-    def _pause_after(self, child: Child, code: int, now: float) -> None:
+    def _pause_after(self, death: Death, now: float) -> None:
         """One that got as far as working is followed at once; those that cannot start, at growing intervals."""
-        could_not_start = code == Exit.FAILED and child.page.condition is Condition.STARTING
+        could_not_start = death.child.page.condition is Condition.STARTING
         self._failures = self._failures + 1 if could_not_start else 0
         self._due["start"] = now + PAUSES[min(self._failures, len(PAUSES) - 1)]
-        if self._failures >= HOPELESS and not any(
-            one.page.condition is Condition.READY for one in self._children
-        ):
+        is_hopeless = self._failures >= HOPELESS and death.exit is Exit.FAILED
+        if is_hopeless and not any(one.page.condition is Condition.READY for one in self._children):
             self._log.error(
                 "supervisor.gives_up",
                 failures=self._failures,
@@ -229,14 +228,12 @@ class Supervisor:
         self._code, self._is_stopping, self._leave_by = code, True, now + EXTRA
         self._children.signal(signal.SIGTERM)
 
-    def _lost(self, child: Child, code: int) -> None:
-        why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        if child.killed:
-            why = f"killed: {child.killed}"
+    def _lost(self, death: Death) -> None:
+        child = death.child
         suspects = {
             f"{self._queue_of[anchor]}-{job}": task for anchor, job, task in self._children.suspects(child)
         }
-        fields = {"pid": child.pid, "why": why, "alone": child.alone, "suspects": suspects}
+        fields = {"pid": child.pid, "why": death.why, "alone": child.alone, "suspects": suspects}
         self._log.error("worker.lost", **fields)
         self._app.observers.tell(Event("worker.lost", fields=fields))
 
