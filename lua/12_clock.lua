@@ -38,16 +38,16 @@ function sq.look(anchor, asked)
   if not string.find(anchor or '', ':{[^{}]+}$') then
     sq.refuse('INVALID', 'anchor is ' .. sq.shown(anchor) .. '; <namespace>:{<queue>} is due')
   end
-  local now = sq.whole(asked, 'now', 0, 9e15)
+  local now = asked == '0' and 0 or sq.whole(asked, 'now', 0, 9e15)
   if now == 0 then now = server_time() end
   local meta = anchor .. ':meta'
-  local m = redis.call('HMGET', meta, 'now', 'mono', 'grace', 'ms', 'seq', 'fence', 'epoch', 'lease', 'levels', 'switches', 'swept')
+  local m = redis.call('HMGET', meta, 'now', 'mono', 'grace', 'ms', 'seq', 'fence', 'epoch', 'lease', 'levels', 'switches', 'swept', 'enqueued')
   local step = m[1] and now - m[1] or 0
   local c = {
     anchor = anchor, meta = meta, now = now, step = step, first = not m[1], mono = m[2] and m[2] + math.max(0, step) or now,
     grace = tonumber(m[3] or 0), ms = tonumber(m[4] or 0), seq = tonumber(m[5] or 0), fence = tonumber(m[6] or 0),
     old_epoch = m[7], epoch = server_epoch(asked, now), lease = tonumber(m[8] or sq.LEASE), levels = m[9] or '',
-    swept = tonumber(m[11] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0,
+    swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0,
     counted = {}, adding = {},
   }
   if m[10] and m[10] ~= '0' then read_switches(c) end
@@ -76,7 +76,7 @@ end
 
 function sq.save(c)
   if c.new_epoch or c.first then enter_epoch(c) end
-  if c.drawn then redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono, 'ms', c.ms, 'seq', c.seq)
+  if c.drawn then redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono, 'ms', c.ms, 'seq', c.seq, 'enqueued', c.enqueued)
   else redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono) end
   if c.graced then redis.call('HSET', c.meta, 'grace', c.grace) end
   if c.fenced then redis.call('HSET', c.meta, 'fence', c.fence) end
@@ -88,6 +88,9 @@ end
 
 function sq.count(c, name, n) c.counted[name] = (c.counted[name] or 0) + n end
 
+-- The one counter that lives in the frame: every call that adds jobs writes the frame anyway.
+function sq.count_enqueued(c, n) c.enqueued, c.drawn = c.enqueued + n, true end
+
 -- There are n more (or fewer) rare things of this kind.
 function sq.switch(c, name, n)
   if n == 0 then return end
@@ -96,9 +99,15 @@ function sq.switch(c, name, n)
   redis.call('HINCRBY', c.meta, 'switches', n)
 end
 
+-- An id of the generator's present ms. The text of the ms is kept: 0.6 us less an id (2026-11-24).
+function sq.id(c, seq)
+  if c.prefix_ms ~= c.ms then c.prefix_ms, c.prefix = c.ms, sq.num(c.ms) .. '-' end
+  return c.prefix .. seq
+end
+
 function sq.next_id(c)
   c.seq, c.drawn = c.seq + 1, true
-  return sq.num(c.ms) .. '-' .. sq.num(c.seq)
+  return sq.id(c, c.seq)
 end
 
 function sq.next_fence(c)

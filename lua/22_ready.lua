@@ -32,21 +32,14 @@ local function begin_adding(c, level)
   return c.adding[level]
 end
 
--- next_id, with the text of the ms kept: 0.6 us less an entry (2026-11-24).
-local function next_entry(c)
-  if c.prefix_ms ~= c.ms then c.prefix_ms, c.prefix = c.ms, sq.num(c.ms) .. '-' end
-  c.seq, c.drawn = c.seq + 1, true
-  return c.prefix .. c.seq
-end
-
 -- Adds an entry under the generator's next id, and returns that id. Without a value the entry names itself as a job.
 function sq.add(c, level, field, value)
   local to = c.adding[level] or begin_adding(c, level)
-  local entry = next_entry(c)
+  local entry = sq.next_id(c)
   local added = redis.pcall('XADD', to.stream, entry, field, value or level .. '-' .. entry)
   if type(added) == 'table' then
     move_past(c, level, added.err)
-    entry = next_entry(c)
+    entry = sq.next_id(c)
     redis.call('XADD', to.stream, entry, field, value or level .. '-' .. entry)
   end
   if not to.head then
@@ -55,6 +48,18 @@ function sq.add(c, level, field, value)
   end
   to.added = to.added + 1
   return entry
+end
+
+-- Adds args[i] … args[last] as bodies of one task; how many. Only the first can meet a stranger's entry.
+function sq.add_run(c, level, task, args, i, last)
+  sq.add(c, level, task, args[i])
+  local call, stream, prefix, seq = redis.call, c.adding[level].stream, c.prefix, c.seq
+  for at = i + 1, last do
+    seq = seq + 1
+    call('XADD', stream, prefix .. seq, task, args[at])
+  end
+  c.seq, c.adding[level].added = seq, c.adding[level].added + last - i
+  return last - i + 1
 end
 
 function sq.delay(c, job, due)

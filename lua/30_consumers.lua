@@ -84,23 +84,31 @@ local function convict(c, level, entry, reason, sentence)
   sq.forget_delivery(c, level, entry)
   sq.remove(c, level, entry)
   sq.bury(c, job, reason, sentence, '')
+  return job
+end
+
+-- No worker is left that could tell of the death of a job: some other one is asked to.
+local function have_it_told(c, job)
+  local longest = redis.call('ZRANGE', c.anchor .. ':alive', 0, 0, 'REV', 'WITHSCORES')
+  if job and longest[1] and tonumber(longest[2]) > c.mono then sq.command(c, longest[1], 'dead ' .. job) end
 end
 
 -- A lease ended over a delivery. The first time it may run beside others again, then it must show itself alone.
 local function lose_after_lease(c, level, entry)
   local _, losses = mark(c, level, entry, 0, 1)
   if losses >= sq.LOSSES then
-    convict(c, level, entry, 'lost', 'its worker was lost ' .. losses .. ' times while it ran')
+    have_it_told(c, convict(c, level, entry, 'lost', 'its worker was lost ' .. losses .. ' times while it ran'))
   elseif losses > 1 then sq.suspect(c, level, entry)
   else sq.lose(c, level, entry) end
 end
 
--- Its process died while it ran. Alone, the death counts against it.
-local function accuse(c, level, entry, alone)
+-- Its process died while it ran. Alone, the death counts against it; `how` it died is said of the last one.
+local function accuse(c, level, entry, alone, how)
   if not alone then return sq.suspect(c, level, entry) end
   local deaths = mark(c, level, entry, 1, 0)
   if deaths >= sq.DEATHS then
-    convict(c, level, entry, 'poison', 'its worker process died ' .. deaths .. ' times while it ran alone')
+    local sentence = 'its worker process died ' .. deaths .. ' times while it ran alone'
+    convict(c, level, entry, 'poison', how == '' and sentence or sentence .. '; the last time: ' .. how)
   else sq.suspect(c, level, entry) end
 end
 
@@ -148,7 +156,8 @@ local function register(anchor, args)
   sq.store_consumer(c, me)
   redis.call('HSET', c.anchor .. ':workers', me.id, about)
   redis.call('ZADD', c.anchor .. ':alive', c.mono + lease, me.id)
-  if lease ~= c.lease then redis.call('HSET', c.meta, 'lease', args[2]) end
+  local is_only = redis.call('ZCARD', c.anchor .. ':alive') == 1
+  if lease > c.lease or (is_only and lease ~= c.lease) then redis.call('HSET', c.meta, 'lease', args[2]) end   -- the longest of the fleet
   sq.save(c)
   return {me.id, c.mono, c.now}
 end
@@ -177,18 +186,22 @@ local function renew(anchor, args)
   return reply
 end
 
--- now, consumer, mode, suspect ... -> moved
+local TOLD = {how = true}
+
+-- now, consumer, mode, n, pairs, suspect ... -> moved
 local function abandon(anchor, args)
   local c, id, mode = sq.begin(anchor, args[1]), sq.text(args[2], 'consumer', 64), args[3]
   if mode ~= 'shared' and mode ~= 'alone' then sq.refuse('INVALID', 'mode is ' .. sq.shown(mode) .. '; shared or alone is due') end
-  if #args > 3 + sq.BATCH then sq.refuse('LIMIT', 'more than ' .. sq.BATCH .. ' suspects') end
-  for i = 4, #args do sq.job(args[i]) end
+  local told, first = sq.pairs(args, 5, sq.whole(args[4], 'count of pairs', 0, 2), TOLD)
+  local how = sq.text(told.how or '', 'how', 200)
+  if #args >= first + sq.BATCH then sq.refuse('LIMIT', 'more than ' .. sq.BATCH .. ' suspects') end
+  for i = first, #args do sq.job(args[i]) end
   -- checked: first write
   local moved = 0
-  for i = 4, #args do
+  for i = first, #args do
     local level, entry = string.match(args[i], '^(%d)-(.+)$')
     if level and sq.owner(c, level, entry) == id then
-      accuse(c, level, entry, mode == 'alone')
+      accuse(c, level, entry, mode == 'alone', how)
       moved = moved + 1
     end
   end

@@ -21,7 +21,7 @@ local function repair(c, level, name, counted, is)
   local difference = is - tonumber(counted or 0) - (c.counted[name .. ':' .. level] or 0) - added
   if difference == 0 then return end
   sq.count(c, name .. ':' .. level, difference)
-  sq.count(c, 'enqueued', difference)
+  sq.count_enqueued(c, difference)
   sq.count(c, 'repaired', math.abs(difference))
 end
 

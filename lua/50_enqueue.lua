@@ -1,5 +1,5 @@
 -- Adding jobs, once, however often the call comes. Functions: enqueue.
---   producer:<id>  channel → `<seq> <answer>`; a day after its last use it is forgotten
+--   producer:<id>  channel → `<seq> <answer>`; forgotten a day after its last new channel
 -- What must hold: a repeated call answers what the first one answered and adds nothing; a call that is older than one
 -- that was executed is refused; a batch gets consecutive ids, whatever becomes of its jobs.
 
@@ -40,54 +40,64 @@ local function read_options(c, args, i, n)
   return o, behind
 end
 
--- A plain job whose parts need no second look: a level, the task of the job before it, an inline body.
-local function is_plain(args, i, task)
-  local body = args[i + 2]
-  return LEVELS[args[i]] and args[i + 1] == task and body and #body <= sq.INLINE_BYTES
-end
-
--- One job, checked: {level, task, body, options or nil}, and the index behind it.
-local function read_job(c, args, i)
-  local spec, task, body = args[i], sq.task(args[i + 1]), args[i + 2]
-  if not body then sq.refuse('INVALID', 'body of ' .. task .. ' is missing') end
-  local job = {level = spec, task = task, body = sq.text(body, 'body', sq.BODY_BYTES)}
-  if #spec == 1 then
-    sq.level(spec)
-    if #body > sq.INLINE_BYTES then job.options = {due = 0, lasting = true} end
-    return job, i + 3
-  end
-  local level, n = string.match(spec, '^(%d):(%d+)$')
-  if not level then sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level> or <level>:<n> is due') end
-  job.level = level
-  job.options, i = read_options(c, args, i + 3, tonumber(n))
-  return job, i
-end
-
--- spec task body [name value …] from args[i] on, as a list: plain jobs by their place in args, others as read.
-local function read_jobs(c, args, i)
-  local jobs, bytes, task, last = {}, 0, nil, #args
-  while i <= last do
-    if task and is_plain(args, i, task) then
-      bytes = bytes + #args[i + 2]
-      jobs[#jobs + 1] = i
-      i = i + 3
+-- Plain jobs of one level and task, their bodies in args[i] … args[last]: a step for each run of inline bodies, one for
+-- each body that needs a record. Returns the bytes of all.
+local function read_plain(steps, args, i, last, level, task)
+  local run, bytes = nil, 0
+  for at = i, last do
+    local size = #args[at]
+    bytes = bytes + size
+    if size > sq.INLINE_BYTES then
+      run, steps[#steps + 1] = nil, {level = level, task = task, body = sq.text(args[at], 'body', sq.BODY_BYTES), options = {due = 0, lasting = true}}
+    elseif run then run.last = at
     else
-      local job, behind = read_job(c, args, i)
-      bytes, task = bytes + #job.body, job.task
-      jobs[#jobs + 1] = job.options and job or i
-      i = behind
+      run = {level = level, task = task, first = at, last = at}
+      steps[#steps + 1] = run
     end
   end
-  if #jobs == 0 or #jobs > sq.BATCH then sq.refuse('LIMIT', #jobs .. ' jobs; a call adds 1 to ' .. sq.BATCH) end
+  return bytes
+end
+
+-- `<level>`, `<level>*<count>` or `<level>:<arguments>`: the level, the mark, the number.
+local function read_spec(spec)
+  if LEVELS[spec] then return spec, '*', 1 end
+  local level, mark, n = string.match(spec, '^(%d)([*:])(%d+)$')
+  if not level or #n > 4 then
+    sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level>, <level>*<jobs> or <level>:<arguments> is due')
+  end
+  return level, mark, tonumber(n)
+end
+
+-- One spec and its jobs from args[i] on. Returns how many jobs and bytes they are, and the index behind them.
+local function read_step(c, steps, args, i)
+  local level, mark, n = read_spec(args[i])
+  local task, body = sq.task(args[i + 1]), args[i + 2]
+  local last = mark == '*' and i + 1 + n or i + 2
+  if n < 1 or not args[last] then sq.refuse('INVALID', 'spec ' .. sq.shown(args[i]) .. ' of ' .. task .. ': its bodies are missing') end
+  if mark == '*' then return n, read_plain(steps, args, i + 2, last, level, task), last + 1 end
+  local options, behind = read_options(c, args, i + 3, n)
+  steps[#steps + 1] = {level = level, task = task, body = sq.text(body, 'body', sq.BODY_BYTES), options = options}
+  return 1, #body, behind
+end
+
+-- What a call adds, in order: {level, task, first, last} for plain jobs whose bodies are args[first] … args[last],
+-- {level, task, body, options} for one with options; and how many jobs that is.
+local function read_steps(c, args, i)
+  local steps, jobs, bytes, last = {}, 0, 0, #args
+  while i <= last do
+    local count, size, behind = read_step(c, steps, args, i)
+    jobs, bytes, i = jobs + count, bytes + size, behind
+  end
+  if jobs == 0 or jobs > sq.BATCH then sq.refuse('LIMIT', jobs .. ' jobs; a call adds 1 to ' .. sq.BATCH) end
   if bytes > sq.CALL_BYTES then sq.refuse('LIMIT', bytes .. ' bytes of bodies; a call carries at most ' .. sq.CALL_BYTES) end
-  return jobs
+  return steps, jobs
 end
 
 -- A job that wants to be refused when its key is held, also by another one of the same batch.
-local function check_conflicts(c, jobs)
+local function check_conflicts(c, steps)
   local claimed = {}
-  for _, job in ipairs(jobs) do
-    local o = type(job) == 'table' and job.options
+  for _, step in ipairs(steps) do
+    local o = step.options
     if o and o.unique then
       local holder = claimed[o.unique] or sq.holder(c, o.unique)
       if holder and o.on_conflict == 'reject' then
@@ -140,21 +150,23 @@ local function add_job(c, job)
   redis.call('HSET', sq.record(c, job.level .. '-' .. entry), 'entry', entry)
 end
 
--- Adds all; the runs of ids `<ms>-<seq> <count> …` and the conflicts {index, job …}.
-local function add_all(c, args, jobs)
-  local runs, conflicts, first, count, run_ms = {}, {}, nil, 0, nil
-  for n, job in ipairs(jobs) do
-    local holder
-    if type(job) == 'number' then sq.add(c, args[job], args[job + 1], args[job + 2]) else holder = add_job(c, job) end
-    if c.ms ~= run_ms then
+-- Adds all; the runs of ids `<ms>-<seq> <count> …` and the conflicts {index, job …}. The generator may jump before the
+-- first job of a step (past what a stranger added), never within one.
+local function add_all(c, args, steps)
+  local runs, conflicts, first, count, ms, seq, index = {}, {}, nil, 0, nil, nil, 0
+  for _, step in ipairs(steps) do
+    local n, holder = 1, nil
+    if step.options then holder = add_job(c, step) else n = sq.add_run(c, step.level, step.task, args, step.first, step.last) end
+    if c.ms ~= ms or c.seq ~= seq + n then
       if first then runs[#runs + 1] = first .. ' ' .. count end
-      first, count, run_ms = sq.num(c.ms) .. '-' .. sq.num(c.seq), 0, c.ms
+      first, count = sq.id(c, c.seq - n + 1), 0
     end
-    count = count + 1
+    count, ms, seq = count + n, c.ms, c.seq
     if holder then
-      conflicts[#conflicts + 1] = n - 1
+      conflicts[#conflicts + 1] = index
       conflicts[#conflicts + 1] = holder
     end
+    index = index + n
   end
   runs[#runs + 1] = first .. ' ' .. count
   return table.concat(runs, ' '), conflicts
@@ -178,7 +190,13 @@ local function repeated(key, channel, seq)
   return {runs, found}
 end
 
--- now, producer, channel, seq, (spec task body [name value …]) … -> {runs, conflicts}
+-- The name of a producer is forgotten a day after its last new channel: one is used for half a day at most.
+local function remember_answer(key, channel, seq, runs, conflicts)
+  local new = redis.call('HSET', key, channel, seq .. ' ' .. runs .. '|' .. table.concat(conflicts, ' '))
+  if new == 1 then redis.call('EXPIRE', key, PRODUCER_TTL) end
+end
+
+-- now, producer, channel, seq, (spec task body … [name value …]) … -> {runs, conflicts}
 local function enqueue(anchor, args)
   local c, producer, channel = sq.begin(anchor, args[1]), sq.text(args[2], 'producer', 64), sq.text(args[3], 'channel', 8)
   local seq, key = sq.whole(args[4], 'seq', 0, 9e15), anchor .. ':producer:' .. producer
@@ -186,15 +204,12 @@ local function enqueue(anchor, args)
     local answer = repeated(key, channel, seq)
     if answer then return answer end
   end
-  local jobs = read_jobs(c, args, 5)
-  check_conflicts(c, jobs)
+  local steps, jobs = read_steps(c, args, 5)
+  check_conflicts(c, steps)
   -- checked: first write
-  local runs, conflicts = add_all(c, args, jobs)
-  if producer ~= '-' then
-    redis.call('HSET', key, channel, args[4] .. ' ' .. runs .. '|' .. table.concat(conflicts, ' '))
-    redis.call('EXPIRE', key, PRODUCER_TTL)
-  end
-  sq.count(c, 'enqueued', #jobs - #conflicts / 2)
+  local runs, conflicts = add_all(c, args, steps)
+  if producer ~= '-' then remember_answer(key, channel, args[4], runs, conflicts) end
+  sq.count_enqueued(c, jobs - #conflicts / 2)
   if c.added_due then sq.watch_over(c) end
   if next(c.adding) and not c.paused then sq.ring(c, 1) end
   sq.save(c)

@@ -4,7 +4,7 @@
 local READ = {'no-writes', 'allow-stale'}
 
 local function counts_of(c)
-  local flat, counts = redis.call('HGETALL', c.anchor .. ':counts'), {}
+  local flat, counts = redis.call('HGETALL', c.anchor .. ':counts'), {enqueued = c.enqueued}
   for i = 1, #flat, 2 do counts[flat[i]] = tonumber(flat[i + 1]) end
   return counts
 end
@@ -207,7 +207,7 @@ end
 local function conservation(anchor, args)
   local c = sq.look(anchor, args[1])
   local counts = counts_of(c)
-  local out, sum = {0, 'enqueued', sq.num(counts.enqueued or 0)}, 0
+  local out, sum = {0, 'enqueued', sq.num(counts.enqueued)}, 0
   local function term(name, value)
     sum = sum + value
     out[#out + 1] = name
@@ -218,7 +218,7 @@ local function conservation(anchor, args)
   end
   term('pending', total(counts, 'pending'))
   term('active', total(counts, 'active'))
-  out[1] = math.abs((counts.enqueued or 0) - sum) + distance(c, counts)
+  out[1] = math.abs(counts.enqueued - sum) + distance(c, counts)
   return out
 end
 

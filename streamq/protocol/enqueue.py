@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from streamq.errors import ProtocolError
@@ -14,6 +16,7 @@ __all__ = ["ANONYMOUS", "DEFAULT_LEVEL", "MAX_BATCH", "Enqueued", "NewJob", "enq
 ANONYMOUS = "-"  # a producer without a name: its calls are not checked for repetition
 DEFAULT_LEVEL = 5
 MAX_BATCH = 1000
+_KIND = attrgetter("task", "level", "options")
 
 
 class NewJob(NamedTuple):
@@ -41,11 +44,13 @@ def enqueue(
     ``UniqueConflict`` when a job with ``on_conflict reject`` meets a holder; then nothing was added.
     """
     args: list[Argument] = [now, producer, channel, seq]
-    for task, body, level, options in jobs:
+    for (task, level, options), alike in groupby(jobs, _KIND):
+        bodies = [job.body for job in alike]
         if options:
-            args += (f"{level}:{len(options)}", task, body, *options)
+            for body in bodies:
+                args += (f"{level}:{len(options)}", task, body, *options)
         else:
-            args += (level, task, body)
+            args += (f"{level}*{len(bodies)}" if len(bodies) > 1 else level, task, *bodies)
     levels = [job.level for job in jobs]
     return Call("enqueue", anchor, args, lambda reply: _read(reply, levels), repeatable=producer != ANONYMOUS)
 

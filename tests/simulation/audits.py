@@ -135,8 +135,9 @@ def counters(shard: Shard) -> Iterator[str]:
             yield f"counter {name} is {counts.get(name, 0)}, there are {number}"
     terms = [name for name in counts if name.startswith(("pending:", "active:"))]
     total = sum(counts.get(name, 0) for name in (*ENDS, "skipped", "delayed", "waiting", *terms))
-    if counts.get("enqueued", 0) != total:
-        yield f"{counts.get('enqueued', 0)} were enqueued, {total} are accounted for"
+    enqueued = int(shard.hashes["meta"].get("enqueued", 0))
+    if enqueued != total:
+        yield f"{enqueued} were enqueued, {total} are accounted for"
 
 
 def unique_keys(shard: Shard, ledger: Ledger) -> Iterator[str]:
