@@ -97,9 +97,11 @@ class Queue:
         """Renew leases."""
         return consume.renew(self.anchor, self.now, lease_ms, consumers)
 
-    def abandon(self, consumer: str, *, alone: bool = False, suspects: Iterable[str] = ()) -> Call[int]:
+    def abandon(
+        self, consumer: str, *, alone: bool = False, how: str = "", suspects: Iterable[str] = ()
+    ) -> Call[int]:
         """A consumer's process is dead; how many deliveries moved."""
-        return consume.abandon(self.anchor, self.now, consumer, alone=alone, suspects=suspects)
+        return consume.abandon(self.anchor, self.now, consumer, alone=alone, how=how, suspects=suspects)
 
     def retire(self, consumer: str) -> Call[int]:
         """A consumer leaves; how many deliveries moved."""

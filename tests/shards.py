@@ -72,7 +72,7 @@ class Shard:
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)
-        self.call("abandon", gone, "shared", f"5-{suspect[0].decode()}")
+        self.call("abandon", gone, "shared", 0, f"5-{suspect[0].decode()}")
         names = ("running", "asked", "dead", "retrying", "kept")
         entries = self.enqueue(*(part for name in names for part in ("9", "mail", name)))
         self.take(busy, 5)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 MAX_TAKE = 500
+MAX_HOW = 200  # bytes
 RECORD = b"@"  # the field of an entry whose job has a record
 
 
@@ -142,10 +143,23 @@ def renew(anchor: str, now: int, lease_ms: int, consumers: Iterable[str]) -> Cal
 
 
 def abandon(
-    anchor: str, now: int, consumer: str, *, alone: bool = False, suspects: Iterable[str] = ()
+    anchor: str,
+    now: int,
+    consumer: str,
+    *,
+    alone: bool = False,
+    how: str = "",
+    suspects: Iterable[str] = (),
 ) -> Call[int]:
-    """A consumer's process is dead. ``suspects``: ``<level>-<entry>`` of what had started; ``alone``: it ran nothing else."""
-    return Call("abandon", anchor, (now, consumer, "alone" if alone else "shared", *suspects), integer)
+    """A consumer's process is dead. ``suspects``: ``<level>-<entry>`` of what had started (at most 1,000).
+
+    ``alone``: it ran nothing else, so that its death counts against a suspect. ``how`` it died is for people; what is
+    beyond 200 bytes is cut off.
+    """
+    said = how.encode()[:MAX_HOW].decode("utf-8", "ignore")
+    pairs = ("how", said) if said else ()
+    mode = "alone" if alone else "shared"
+    return Call("abandon", anchor, (now, consumer, mode, len(pairs), *pairs, *suspects), integer)
 
 
 def retire(anchor: str, now: int, consumer: str) -> Call[int]:

@@ -35,7 +35,7 @@ def test_a_call_takes_at_most_100_deliveries_from_a_dead_consumer_and_the_next_o
     consumer = shard.register()
     shard.enqueue(*["5", "mail", "x"] * 250)
     assert len(shard.take(consumer, 250)) == 250
-    assert shard.call("abandon", consumer, "shared") == GIVEN
+    assert shard.call("abandon", consumer, "shared", 0) == GIVEN
     assert (owned(shard, "lost"), owned(shard, consumer)) == (GIVEN, 150)
     assert [shard.call("recover") for _ in range(3)] == [GIVEN, 50, 0]
     assert (owned(shard, "lost"), owned(shard, consumer)) == (250, 0)

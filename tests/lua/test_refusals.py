@@ -34,7 +34,7 @@ def good_calls(shard: Shard) -> dict[str, list[object]]:
         "finish with a result": [consumer, "0", "done", level, entry, "4", "result", "r", "ttl", "1000"],
         "adopt": [consumer, "1"],
         "renew": ["3000", consumer],
-        "abandon": [consumer, "shared", running],
+        "abandon": [consumer, "shared", "2", "how", "SIGSEGV", running],
         "retire": [consumer],
         "recover": [],
         "progress": [consumer, "0", level, entry, running, "2", "fraction", "0.5"],
@@ -132,7 +132,10 @@ REFUSED: dict[str, tuple[str, str, list[object]]] = {
     "a drop of what is not dead": ("NOTFOUND", "drop", ["{waiting}"]),
     "a reply key elsewhere": ("INVALID", "wait", ["{waiting}", "elsewhere"]),
     "a purge of what is still to come": ("INVALID", "purge", ["pending", "-", "1700000000001-0"]),
-    "a mode that nobody knows": ("INVALID", "abandon", ["{consumer}", "together"]),
+    "a mode that nobody knows": ("INVALID", "abandon", ["{consumer}", "together", "0"]),
+    "a death that is told at too great a length": (
+        "LIMIT", "abandon", ["{consumer}", "alone", "2", "how", "x" * 201, "{running}"],
+    ),
 }  # fmt: skip
 
 

@@ -101,6 +101,11 @@ class Witness:
             if job.end and found != [job.end]:
                 raise Violation(f"{job_id} is {job.end} and lives in {found}")
 
+    def heard_of_death(self, job_id: str) -> None:
+        """A worker was told of a death that no worker saw."""
+        if not self.ledger.get(job_id).poison:
+            raise Violation(f"an innocent job is said to be dead: {job_id}")
+
     def _vanished(self, job: Job) -> None:
         if job.asked:
             self.ledger.end(job, "cancelled")

@@ -278,10 +278,14 @@ class Process:
         self._again(1)
 
     def _command(self, consumer: Consumer, text: str) -> None:
-        word, level, entry = text.split(" ")
-        run = consumer.runs.get((level, entry))
+        word, *words = text.split(" ")
+        if word == "dead":
+            self.world.witness.heard_of_death(*words)
+            return
         if word != "cancel":
             raise Violation(f"a command that nobody knows: {text}")
+        level, entry = words
+        run = consumer.runs.get((level, entry))
         if run is not None and not run.asked:
             run.asked = run.started = True
             self.world.clock.after(1, self._finish, consumer, (level, entry), run)
