@@ -186,26 +186,22 @@ class App:
     # What is sent
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
-        """Put many jobs in, of any tasks, in one round trip for each 1,000 of a queue; their handles, in order.
+        """Put many jobs in, of any tasks, in one call for each 1,000 of a queue; their handles, in order.
 
-        All are packed before the first is sent. Up to 1,000 of one queue are added together or not at all; when a
-        later part fails, a note on the error says how many are in.
+        All are packed before the first is sent. Up to 1,000 of one queue are added together or not at all, and the next
+        ones are sent meanwhile; when a part fails, nothing more is sent, and a note on the error says how many are in.
         """
         with Bulk(list(calls)) as bulk:
-            for parcel in bulk.parcels:
-                bulk.delivered(parcel, parcel.sender.send(parcel.jobs))
-        return bulk.jobs
+            return bulk.send()
 
     async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
-        """Put many jobs in, of any tasks, in one round trip for each 1,000 of a queue; their handles, in order.
+        """Put many jobs in, of any tasks, in one call for each 1,000 of a queue; their handles, in order.
 
-        All are packed before the first is sent. Up to 1,000 of one queue are added together or not at all; when a
-        later part fails, a note on the error says how many are in.
+        All are packed before the first is sent. Up to 1,000 of one queue are added together or not at all, and the next
+        ones are sent meanwhile; when a part fails, nothing more is sent, and a note on the error says how many are in.
         """
         with Bulk(list(calls)) as bulk:
-            for parcel in bulk.parcels:
-                bulk.delivered(parcel, await parcel.sender.asend(parcel.jobs))
-        return bulk.jobs
+            return await bulk.asend()
 
     def job(self, job_id: str) -> Job[Any]:
         """The job with this id; nothing is asked of the server."""

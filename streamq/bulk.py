@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from streamq.errors import WrongCall
+from streamq.errors import StreamqError, WrongCall
 from streamq.job import Job
 from streamq.producer import batches
 from streamq.protocol.enqueue import Enqueued, NewJob
 from streamq.sender import Sender
 from streamq.task import Call
 
-__all__ = ["Bulk", "Parcel"]
+__all__ = ["Bulk"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """What goes into one call: jobs of one queue, and which of the calls they are."""
 
-    sender: Sender
     jobs: list[NewJob]
     places: Sequence[int]
 
@@ -28,44 +27,69 @@ class Parcel:
 class Bulk:
     """Calls that are being put in. All are packed when it is made, so one that cannot be sends none of them.
 
-    As a context manager it notes on an error how many jobs had been put in before.
+    After an error nothing more is sent; what was under way is still heard. As a context manager it notes on an error
+    how many jobs are in.
     """
 
     def __init__(self, calls: Sequence[Call[Any]]) -> None:
         self._calls = calls
         self._jobs: list[Job[Any] | None] = [None] * len(calls)
-        self.parcels = _parcels(calls)
+        self._error: StreamqError | None = None
+        self._parcels = _parcels(calls)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        done = len(self.jobs)
+        done = len(self._jobs) - self._jobs.count(None)
         if error and done:
             error.add_note(
-                f"{done} of these {len(self._calls)} jobs had been put in before, in calls of their own"
+                f"{done} of these {len(self._calls)} jobs were put in all the same, in calls of their own"
             )
 
-    @property
-    def jobs(self) -> list[Job[Any]]:
-        """The handles of all that were put in, in the order of the calls."""
-        return [job for job in self._jobs if job is not None]
+    def send(self) -> list[Job[Any]]:
+        """Put all in; their handles."""
+        for sender, parcels in self._parcels.items():
+            for parcel, answer in zip(parcels, sender.send_each(self._batches(parcels)), strict=False):
+                self._arrived(parcel, answer)
+        return self._handles()
 
-    def delivered(self, parcel: Parcel, enqueued: Enqueued) -> None:
-        """A parcel has arrived."""
-        for place, local in zip(parcel.places, enqueued.ids, strict=True):
+    async def asend(self) -> list[Job[Any]]:
+        """Put all in; their handles."""
+        for sender, parcels in self._parcels.items():
+            sent = iter(parcels)
+            async for answer in sender.asend_each(self._batches(parcels)):
+                self._arrived(next(sent), answer)
+        return self._handles()
+
+    def _batches(self, parcels: Sequence[Parcel]) -> Iterator[list[NewJob]]:
+        for parcel in parcels:
+            if self._error is None:
+                yield parcel.jobs
+
+    def _arrived(self, parcel: Parcel, answer: Enqueued | StreamqError) -> None:
+        if isinstance(answer, StreamqError):
+            self._error = self._error or answer
+            return
+        for place, local in zip(parcel.places, answer.ids, strict=True):
             task = self._calls[place].task
             self._jobs[place] = Job(task.app, f"{task.queue}-{local}", task)
 
+    def _handles(self) -> list[Job[Any]]:
+        if self._error is not None:
+            raise self._error
+        return cast("list[Job[Any]]", self._jobs)
 
-def _parcels(calls: Sequence[Call[Any]]) -> list[Parcel]:
-    parcels: list[Parcel] = []
+
+def _parcels(calls: Sequence[Call[Any]]) -> dict[Sender, list[Parcel]]:
+    """What each sender sends."""
+    by_sender: dict[Sender, list[Parcel]] = {}
     for sender, places in _by_sender(calls).items():
-        start = 0
+        start, parcels = 0, by_sender.setdefault(sender, [])
         for jobs in batches([calls[place].new_job() for place in places]):
-            parcels.append(Parcel(sender, jobs, places[start : start + len(jobs)]))
+            parcels.append(Parcel(jobs, places[start : start + len(jobs)]))
             start += len(jobs)
-    return parcels
+    return by_sender
 
 
 def _by_sender(calls: Sequence[Call[Any]]) -> dict[Sender, list[int]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from streamq.collecting import AsyncCollector, Collector
 from streamq.config import Durability
 from streamq.engines.base import AsyncEngine, Engine, Kept
-from streamq.producer import Producer
+from streamq.errors import StreamqError
+from streamq.producer import Channel, Producer
+from streamq.protocol import Call
 from streamq.protocol.enqueue import Enqueued, NewJob
 
 __all__ = ["Engines", "Sender"]
@@ -63,6 +66,33 @@ class Sender:
         finally:
             self._producer.give_back(channel)
 
+    def send_each(self, batches: Iterable[Sequence[NewJob]]) -> Iterator[Enqueued | StreamqError]:
+        """Add batches of at most 1,000 jobs, a call each, while the last one is under way; an answer or error for each."""
+        if self._waits:
+            yield from map(self._sent, batches)
+            return
+        channels = deque((self._producer.borrow(), self._producer.borrow()))
+        try:
+            yield from self._engines.engine.run_each(self._calls(batches, channels))
+        finally:
+            for channel in channels:
+                self._producer.give_back(channel)
+
+    async def asend_each(self, batches: Iterable[Sequence[NewJob]]) -> AsyncIterator[Enqueued | StreamqError]:
+        """Add batches of at most 1,000 jobs, a call each, while the last one is under way; an answer or error for each."""
+        under_way: deque[asyncio.Task[Enqueued | StreamqError]] = deque()
+        try:
+            for batch in batches:
+                under_way.append(asyncio.create_task(self._asent(batch)))
+                await asyncio.sleep(0)  # it is on its way before the next one is packed
+                if len(under_way) > 1:
+                    yield await under_way.popleft()
+            while under_way:
+                yield await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+
     async def asend(self, jobs: Sequence[NewJob]) -> Enqueued:
         """Add at most 1,000 jobs in one call."""
         channel = self._producer.borrow()
@@ -73,6 +103,26 @@ class Sender:
             return await engine.run(call)
         finally:
             self._producer.give_back(channel)
+
+    def _calls(
+        self, batches: Iterable[Sequence[NewJob]], channels: deque[Channel]
+    ) -> Iterator[Call[Enqueued]]:
+        """A call for each batch, on the channels in turn: the one of the call before the last is free again."""
+        for batch in batches:
+            yield channels[0].call(self._anchor, batch)
+            channels.rotate()
+
+    def _sent(self, batch: Sequence[NewJob]) -> Enqueued | StreamqError:
+        try:
+            return self.send(batch)
+        except StreamqError as error:
+            return error
+
+    async def _asent(self, batch: Sequence[NewJob]) -> Enqueued | StreamqError:
+        try:
+            return await self.asend(batch)
+        except StreamqError as error:
+            return error
 
     def _settled(self, kept: Kept) -> Enqueued:
         """The jobs are in, whatever the level; one that is below what was asked for is no error, but it is said."""

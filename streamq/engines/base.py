@@ -8,10 +8,11 @@ are first used.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from streamq.config import Config, Durability
+from streamq.errors import StreamqError
 from streamq.library import Dialect
 from streamq.protocol import Argument, Call
 
@@ -36,6 +37,13 @@ class Engine(Protocol):
 
     def run(self, call: Call[R]) -> R:
         """Carry one call and read its answer."""
+        ...
+
+    def run_each(self, calls: Iterable[Call[R]]) -> Iterator[R | StreamqError]:
+        """Carry repeatable calls to one shard, in order, one ahead: the next is sent before the last is answered.
+
+        An error stands in the place of the answer that it prevents.
+        """
         ...
 
     def run_durably(self, call: Call[Any], level: Durability) -> Kept:

