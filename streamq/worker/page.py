@@ -22,6 +22,7 @@ _TEXT = 40  # bytes of a consumer's id or of a delivery
 _ABOUT = 200  # bytes of what is known of a delivery
 _NUMBER = 8
 _HEAD = 8  # numbers: heartbeat, condition, finished, last round trip, farewell
+_ENDED = "."  # ends the text of a delivery that has ended
 FOREVER = float("inf")
 
 
@@ -173,7 +174,16 @@ class Section:
     def begun(self) -> list[Started]:
         """The same, with what is known of them."""
         found = [(self._text(self._started + i * _TEXT), i) for i in range(self._seats)]
-        return [self._described(delivery, seat) for delivery, seat in found if delivery]
+        return [
+            self._described(delivery, seat)
+            for delivery, seat in found
+            if delivery and not delivery.endswith(_ENDED)
+        ]
+
+    def ended(self) -> list[str]:
+        """The deliveries that ended last in each seat; they may be settled or not."""
+        texts = (self._text(self._started + i * _TEXT) for i in range(self._seats))
+        return [text[:-1].rstrip() for text in texts if len(text) > 1 and text.endswith(_ENDED)]
 
     def earliest_deadline(self) -> float:
         """When the first of the running handlers must have ended."""
@@ -219,7 +229,7 @@ class Cell:
 
     def start(self, delivery: bytes) -> None:
         """A delivery has begun here."""
-        if len(delivery) < _TEXT:
+        if len(delivery) < _TEXT - 1:
             self._memory[self._start : self._end] = delivery.ljust(_TEXT)
 
     def describe(self, delivery: bytes, job: bytes, task: bytes) -> None:
@@ -234,14 +244,11 @@ class Cell:
         return deadline
 
     def clear(self) -> None:
-        """Nothing runs here."""
+        """Nothing runs here. What ended stays readable: it may not be settled yet."""
         self._numbers[self._deadline] = FOREVER
-        self._memory[self._start : self._end] = _EMPTY
+        self._memory[self._end - 1] = ord(_ENDED)
 
     def close(self) -> None:
         """The seat is gone; its cell may serve another."""
         self.clear()
         self._section.give_back(self._seat)
-
-
-_EMPTY = bytes(_TEXT)

@@ -20,7 +20,7 @@ def release_unbegun(engine: Engine, anchors: Sequence[str], page: Page) -> int:
     """Release the deliveries of a process that are not in its page; how many. Raises StreamqError."""
     released = 0
     for anchor, section in zip(anchors, page.sections, strict=True):
-        begun = set(section.started())
+        begun = {*section.started(), *section.ended()}
         for entitled in section.entitled():
             generation = entitled.generation + 1
             owned = engine.run(adopt(anchor, 0, entitled.id, generation)).groups

@@ -24,7 +24,9 @@ from streamq.engines.factory import open_engine
 from streamq.errors import ConfigError, StreamqError
 from streamq.events import Event
 from streamq.protocol.keys import anchor_of
-from streamq.worker.children import Child, Children, Death
+from streamq.worker.burial import Burials, suspects_of
+from streamq.worker.child import Child, Death
+from streamq.worker.children import Children
 from streamq.worker.health import Health
 from streamq.worker.keeper import Keeper
 from streamq.worker.log import set_up_log
@@ -105,7 +107,8 @@ class Supervisor:
         self._queue_of = dict(zip(self._anchors, slots, strict=True))
         self._not_renewed = Repeats()
         self._keeper = Keeper(self._engine, lease, self._anchors)
-        self._children = Children(app, self._engine, self._convicted)
+        self._burials = Burials(self._engine, self._convicted)
+        self._children = Children(app, self._engine, self._burials)
         self._suspects: dict[str, int] = {}
         self._signals: deque[int] = deque()
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
@@ -138,7 +141,9 @@ class Supervisor:
         now = clock()
         while self._signals:
             self._obey(self._signals.popleft(), now)
-        for death in self._children.reap():
+        deaths = self._children.reap()
+        self._burials.proceed(now)
+        for death in deaths:
             self._mourn(death, now)
         self._children.kill_stuck(now)
         if now >= self._due["renew"]:
@@ -231,7 +236,7 @@ class Supervisor:
     def _lost(self, death: Death) -> None:
         child = death.child
         suspects = {
-            f"{self._queue_of[anchor]}-{job}": task for anchor, job, task in self._children.suspects(child)
+            f"{self._queue_of[anchor]}-{suspect.job}": suspect.task for anchor, suspect in suspects_of(child)
         }
         fields = {"pid": child.pid, "why": death.why, "alone": child.alone, "suspects": suspects}
         self._log.error("worker.lost", **fields)
@@ -262,7 +267,7 @@ class Supervisor:
         self._due["renew"] = now + self._config.lease / 3
         try:
             self._suspects = self._keeper.renew((child.anchors, child.page) for child in self._children)
-            self._children.bury()
+            self._burials.proceed(now)
         except StreamqError as error:
             self._due["renew"] = now + min(1.0, self._config.lease / 10)
             if times := self._not_renewed.met(now):

@@ -23,6 +23,7 @@ from servers import Server, free_port
 from streamq.app import App
 from streamq.errors import ConfigError, JobFailed
 from streamq.worker import run
+from streamq.worker.process import Exit
 
 OTHER_LOOPBACK = "127.0.0.2"  # an address of this machine at which nobody should listen
 
@@ -80,14 +81,16 @@ def test_a_job_whose_process_is_killed_runs_again_and_its_neighbours_are_not_bla
         assert stats(yard.app)["dead"] == 0
 
 
-@pytest.mark.parametrize("poison", ["exits", "segfaults"])
+@pytest.mark.parametrize(
+    ("poison", "how"), [("exits", "exit code 3"), ("segfaults", "SIGSEGV"), ("crashes_late", "SIGABRT")]
+)
 def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complete(
-    poison: str, valkey: Server, tmp_path: Path, yard: ModuleType
+    poison: str, how: str, valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
     with Crew(valkey, tmp_path) as crew:
         neighbours = [yard.nap.enqueue(f"n{i}", 0.3) for i in range(5)]
         job = getattr(yard, poison).enqueue("poison")
-        with pytest.raises(JobFailed, match="died 3 times"):
+        with pytest.raises(JobFailed, match=f"died 3 times while it ran alone; the last time: {how}"):
             job.result(timeout=25)
         assert [neighbour.result(timeout=15) for neighbour in neighbours] == [f"n{i}" for i in range(5)]
         until(lambda: is_balanced(yard.app))
@@ -98,6 +101,29 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         until(crew.heard("job.dead", job.id, poison))
         until(crew.heard("worker.lost", "None", "None", job.id))
         assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
+
+
+def test_no_exit_code_of_a_handler_ends_the_workers(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
+    codes = (Exit.STOPPED, Exit.FAILED, Exit.MISCONFIGURED, Exit.WORN, Exit.EMPTY)
+    with Crew(valkey, tmp_path) as crew:
+        for code in codes:
+            job = yard.exits_with.enqueue("poison", int(code))
+            with pytest.raises(JobFailed, match=f"the last time: exit code {code:d}"):
+                job.result(timeout=20)
+        assert yard.add.enqueue(1, 2).result(timeout=10) == 3
+        assert len(crew.logged("worker.lost")) == 4 * len(codes)
+
+
+def test_a_burst_does_not_end_before_what_a_crash_left_behind_is_done(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    yard.app.enqueue_many(
+        [yard.blocks_then_crashes_once.call("crash", 1.0), *(yard.add.call(i, i) for i in range(5))]
+    )
+    with Crew(valkey, tmp_path, workers=2, burst=True) as crew:
+        assert crew.wait() == 0
+        assert len(crew.logged("worker.lost")) == 1
+    assert (stats(yard.app)["completed"], stats(yard.app)["active"]) == (6, 0)
 
 
 def test_a_handler_that_holds_the_interpreter_is_killed_and_its_neighbours_are_fine(
@@ -166,7 +192,7 @@ def test_a_worker_that_cannot_start_ends_with_a_code_and_says_why(valkey: Server
 
 def test_a_server_that_is_away_is_not_said_again_and_again(tmp_path: Path) -> None:
     with Server("valkey") as server, Crew(server, tmp_path, lease=1) as crew:
-        until(lambda: crew.children())
+        until(lambda: server.raw.zcard("sq:{default}:idle"))
         server.kill()
         until(lambda: crew.logged("worker.fenced") and crew.logged("supervisor.leases_not_renewed"))
         assert len(crew.logged("supervisor.leases_not_renewed")) == 1

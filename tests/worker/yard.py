@@ -84,6 +84,16 @@ async def nap_twice_short(name: str, seconds: float) -> None:
 
 
 @app.task
+async def blocks_then_crashes_once(name: str, seconds: float) -> None:
+    """The first time."""
+    first = not JOURNAL.exists() or f"begin {name} " not in JOURNAL.read_text()
+    write("begin", name, os.getpid())
+    if first:
+        time.sleep(seconds)
+        os.abort()
+
+
+@app.task
 async def stubborn(ctx: Context, name: str) -> None:
     write("begin", name, os.getpid())
     try:
@@ -130,6 +140,18 @@ async def swallows(name: str) -> None:
 async def exits(name: str) -> None:
     write("begin", name, os.getpid())
     os._exit(3)
+
+
+@app.task
+async def exits_with(name: str, code: int) -> None:
+    os._exit(code)
+
+
+@app.task
+async def crashes_late(name: str) -> None:
+    """Returns; its process crashes before that is settled."""
+    write("begin", name, os.getpid())
+    asyncio.get_running_loop().call_soon(os.abort)
 
 
 @app.task
