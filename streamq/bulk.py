@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
 from streamq.errors import StreamqError, WrongCall
@@ -11,7 +11,7 @@ from streamq.job import Job
 from streamq.producer import batches
 from streamq.protocol.enqueue import Enqueued, NewJob
 from streamq.sender import Sender
-from streamq.task import Call
+from streamq.task import Call, packing
 
 __all__ = ["Bulk"]
 
@@ -81,27 +81,34 @@ class Bulk:
         return cast("list[Job[Any]]", self._jobs)
 
 
-def _parcels(calls: Sequence[Call[Any]]) -> dict[Sender, list[Parcel]]:
-    """What each sender sends."""
-    by_sender: dict[Sender, list[Parcel]] = {}
-    for sender, places in _by_sender(calls).items():
-        start, parcels = 0, by_sender.setdefault(sender, [])
-        for jobs in batches([calls[place].new_job() for place in places]):
-            parcels.append(Parcel(jobs, places[start : start + len(jobs)]))
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one sender sends, in order."""
+
+    jobs: list[NewJob] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+    def cut(self) -> list[Parcel]:
+        parcels, start = [], 0
+        for jobs in batches(self.jobs):
+            parcels.append(Parcel(jobs, self.places[start : start + len(jobs)]))
             start += len(jobs)
-    return by_sender
+        return parcels
 
 
-def _by_sender(calls: Sequence[Call[Any]]) -> dict[Sender, list[int]]:
-    """The places of the calls that go together. Each task is looked at once: a look for each call cost 0.7 µs."""
-    by_sender: dict[Sender, list[int]] = {}
-    by_task: dict[int, list[int]] = {}
+def _parcels(calls: Sequence[Call[Any]]) -> dict[Sender, list[Parcel]]:
+    """All calls, packed, by what sends them. Each task is looked at once: a look for each call cost 0.7 µs."""
+    lines: dict[Sender, _Line] = {}
+    of_task: dict[int, tuple[Callable[[Call[Any]], NewJob], _Line]] = {}
     for place, call in enumerate(calls):
         if not isinstance(call, Call):
             kind = type(call).__name__
             raise WrongCall(f"number {place} is a {kind} and no call: give task.call(…). Nothing was sent.")
-        places = by_task.get(id(call.task))
-        if places is None:
-            places = by_task[id(call.task)] = by_sender.setdefault(call.task.sender, [])
-        places.append(place)
-    return by_sender
+        known = of_task.get(id(call.task))
+        if known is None:
+            known = packing(call.task), lines.setdefault(call.task.sender, _Line())
+            of_task[id(call.task)] = known
+        pack, line = known
+        line.jobs.append(pack(call))
+        line.places.append(place)
+    return {sender: line.cut() for sender, line in lines.items()}

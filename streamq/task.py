@@ -16,6 +16,7 @@ from streamq.context import Context, current_job
 from streamq.errors import ConfigError
 from streamq.job import Job
 from streamq.options import CallOptions, CallWords, TaskOptions
+from streamq.protocol import Argument
 from streamq.protocol.enqueue import NewJob
 from streamq.resources import Resource
 from streamq.sender import Sender
@@ -38,6 +39,7 @@ __all__ = [
     "Task",
     "class_task",
     "function_task",
+    "packing",
 ]
 
 P = ParamSpec("P")
@@ -81,18 +83,37 @@ class Call(Generic[R_co]):
 
         Raises PayloadTooLarge, and WrongCall for what cannot be packed.
         """
-        task = self.task
-        sending, app, parent = task.sending, task.app, current_job.get()
-        carried, pairs = sending.carried, sending.pairs
-        if parent is not None or app.outgoing_hooks or sending.unique is not None:
-            arguments = task.signature.bind(*self.args, **self.kwargs)
-            carried, pairs = sending.told(task.name, arguments, parent, app.outgoing_hooks)
-        body = app.payloads.pack(
-            queue or sending.queue, task.name, self.args, self.kwargs, carried, task.signature.names
-        )
-        if len(body) > app.config.inline_max:
-            pairs += ("record", 1)
-        return NewJob(task.name, body, sending.level, pairs)
+        return packing(self.task, queue)(self)
+
+
+def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJob]:
+    """What packs calls of a task, as things are now: for many calls, its questions are asked once.
+
+    What it returns raises PayloadTooLarge, and WrongCall for what cannot be packed.
+    """
+    sending, hooks, parent = task.sending, task.app.outgoing_hooks, current_job.get()
+    if parent is None and not hooks and sending.unique is None:
+        return _packing_with(task, queue, sending.carried, sending.pairs) if queue else task.pack_plain
+
+    def told(call: Call[Any]) -> NewJob:
+        arguments = task.signature.bind(*call.args, **call.kwargs)
+        return _packing_with(task, queue, *sending.told(task.name, arguments, parent, hooks))(call)
+
+    return told
+
+
+def _packing_with(
+    task: Task[..., Any], queue: str, carried: dict[str, Any] | None, pairs: tuple[Argument, ...]
+) -> Callable[[Call[Any]], NewJob]:
+    app, sending = task.app, task.sending
+    pack, inline_max, level = app.payloads.pack, app.config.inline_max, sending.level
+    queue, name, names = queue or task.queue, task.name, task.signature.names
+
+    def packed(call: Call[Any]) -> NewJob:
+        body = pack(queue, name, call.args, call.kwargs, carried, names)
+        return NewJob(name, body, level, pairs if len(body) <= inline_max else (*pairs, "record", 1))
+
+    return packed
 
 
 class Task(Generic[P, R]):
@@ -137,6 +158,7 @@ class Task(Generic[P, R]):
         call_options = self.sending.call_options.then(CallOptions.of(**options))
         changed = copy.copy(self)
         changed.sending = Sending.of(self.name, self.options, call_options, self.signature.names)
+        vars(changed).pop("pack_plain", None)
         return changed
 
     def job(self, job_id: str) -> Job[R]:
@@ -184,6 +206,11 @@ class Task(Generic[P, R]):
     def returns(self) -> Any:
         """The type of the handler's result, or Any."""
         return result_type(self.fn)
+
+    @cached_property
+    def pack_plain(self) -> Callable[[Call[Any]], NewJob]:
+        """Packs a call of which nothing but its arguments is its own."""
+        return _packing_with(self, "", self.sending.carried, self.sending.pairs)
 
     @property
     def hooks(self) -> Hooks | None:
