@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
+
+from streamq.errors import WrongCall
 
 __all__ = ["Context", "Running", "current_job"]
+
+_NOTE_MAX = 1024  # bytes
+_ROUNDING = 1e-9  # what adding up steps may miss the ends of 0 to 1 by
 
 
 class Running(Protocol):
@@ -30,7 +35,8 @@ class Context:
     with your own writes, and refuse those with a smaller one. ``headers`` is what ``before_enqueue`` hooks sent along.
     ``cancelled`` becomes true when the job was cancelled, or is no longer this worker's; async handlers get a
     CancelledError then, sync ones should look at it between steps. ``enqueued_ms`` and ``deadline_ms`` (the hard
-    timeout) are milliseconds since 1970.
+    timeout) are milliseconds since 1970. ``tell`` and ``pack`` are the worker's: what is told is sent as it is, so a
+    partial result is packed before.
     """
 
     id: str
@@ -40,6 +46,7 @@ class Context:
     fence: int
     enqueued_ms: int
     tell: Callable[[dict[str, Any]], None] = field(repr=False)
+    pack: Callable[[object], bytes] = field(repr=False)
     deadline_ms: int | None = None
     parent: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -63,9 +70,39 @@ class Context:
         return structlog.get_logger("streamq.job").bind(job=self.id, task=self.task, attempt=self.attempt)
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """Say how far the job is: 0 to 1, and a word for people. Sent a few times a second at most, the latest wins."""
-        self.tell({"fraction": min(1.0, max(0.0, float(fraction))), "note": note})
+        """Say how far the job is: 0 to 1, and a word for people. Sent a few times a second at most, the latest wins.
+
+        Raises WrongCall for another fraction, and for a note that is no text or has more than 1,024 bytes.
+        """
+        self.tell({"fraction": _checked_fraction(fraction), "note": _checked_note(note)})
 
     def partial(self, value: object) -> None:
-        """Give a part of the result away early: ``job.progress()`` shows the latest one."""
-        self.tell({"partial": value})
+        """Give a part of the result away early: ``job.progress()`` shows the latest one, as it is now.
+
+        Raises WrongCall for a value that cannot be sent, or is too large.
+        """
+        self.tell({"partial": self.pack(value)})
+
+
+def _checked_fraction(fraction: object) -> float:
+    if isinstance(fraction, SupportsFloat) and -_ROUNDING <= (value := float(fraction)) <= 1 + _ROUNDING:
+        return min(1.0, max(0.0, value))
+    raise WrongCall(
+        f"ctx.progress: fraction is {fraction!r:.80}; a number from 0 to 1 is due, as in done / total"
+    )
+
+
+def _checked_note(note: object) -> str:
+    if not isinstance(note, str):
+        raise WrongCall(
+            f"ctx.progress: note is of type {type(note).__qualname__}; a text is due, or leave it out"
+        )
+    try:
+        size = len(note.encode())
+    except UnicodeEncodeError:
+        raise WrongCall(
+            "ctx.progress: note is not valid Unicode (a lone surrogate); pass ascii(note)"
+        ) from None
+    if size > _NOTE_MAX:
+        raise WrongCall(f"ctx.progress: note has {size:,} bytes, and {_NOTE_MAX:,} are allowed; shorten it")
+    return note

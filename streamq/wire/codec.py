@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from streamq.errors import BadPayload
-from streamq.wire.limits import DEPTH_MAX
+from streamq.wire.limits import DEPTH_MAX, text_of
 
 __all__ = [
     "MALFORMED",
@@ -72,12 +72,7 @@ _decode_json = msgspec.json.Decoder().decode
 _decode_array = msgspec.json.Decoder(Unpacked).decode
 _decode_object = msgspec.json.Decoder(_Written).decode
 
-UNENCODABLE = (
-    TypeError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)  # what ``encode`` and ``canonical`` may raise
+UNENCODABLE = Exception  # what ``encode`` and ``canonical`` may raise: methods of the values run in them (a tzinfo, an enum)
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what the decoders may raise
 
 
@@ -143,7 +138,8 @@ def why_not(value: object, error: Exception) -> str:
         return "holds a number of more than 64 bits, which cannot be sent; pass it as text"
     if isinstance(error, UnicodeEncodeError):
         return "holds text that is not valid Unicode (a lone surrogate); pass it as bytes"
-    return f"of type {type(value).__qualname__} cannot be sent: {error}"
+    cause = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__qualname__}: "
+    return f"of type {type(value).__qualname__} cannot be sent: {cause}{text_of(error)}"
 
 
 def _inside(container: Any) -> Iterable[Any]:

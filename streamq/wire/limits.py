@@ -25,6 +25,7 @@ __all__ = [
     "check_task",
     "clip_error",
     "clip_traceback",
+    "text_of",
 ]
 
 PAYLOAD_MAX = 1024 * 1024  # bytes, before compression; the default of the setting payload_max
@@ -93,6 +94,14 @@ def clip_traceback(text: str) -> str:
         return raw.decode()
     mark = f"({len(raw):,} bytes) …\n"
     return mark + raw[len(raw) - TRACEBACK_MAX + len(mark.encode()) :].decode("utf-8", "ignore")
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, bounded; an odd ``__str__`` does no harm."""
+    try:
+        return clip_error(str(error))
+    except Exception:
+        return "(its text cannot be shown)"
 
 
 def _checked_tag(tag: object) -> str:

@@ -10,13 +10,13 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamq.errors import StreamqError, WrongCall
+from streamq.errors import PayloadTooLarge, StreamqError, WrongCall
 from streamq.wire import codec
 from streamq.wire.codec import MALFORMED, UNENCODABLE, Unpacked, decode_call, encode, may_be_deep
 from streamq.wire.convert import convert_to
 from streamq.wire.envelope import PLAIN, Envelope, Place
 from streamq.wire.keys import KeyRing
-from streamq.wire.limits import DEPTH_MAX, PAYLOAD_MAX, clip_error, clip_traceback
+from streamq.wire.limits import DEPTH_MAX, PAYLOAD_MAX, clip_error, clip_traceback, text_of
 
 if TYPE_CHECKING:
     from streamq.config import Config
@@ -94,18 +94,27 @@ class Payloads:
         content, is_json = self._envelope.open(body, place)
         return codec.read_call(content, place, is_json=is_json)
 
-    def pack_result(self, queue: str, task: str, value: Any, job: str = "") -> bytes:
-        """The body of a result. ``job`` binds a sealed one to the job's id.
+    def pack_result(
+        self, queue: str, task: str, value: Any, job: str = "", what: str = "its result"
+    ) -> bytes:
+        """The body of a result. ``job`` binds a sealed one to the job's id. ``what`` is its name in error messages.
 
         Raises WrongCall for a value that cannot be sent, and PayloadTooLarge.
         """
         try:
             content = encode(value)
         except UNENCODABLE as error:
-            raise WrongCall(f"{task}: its result {codec.why_not(value, error)}") from error
+            raise WrongCall(f"{task}: {what} {codec.why_not(value, error)}") from error
         if len(content) <= self._plain_below and not may_be_deep(content):
             return _PLAIN + content
         return self._wrap(content, Place(self._namespace, queue, task, "result", job))
+
+    def pack_partial(self, queue: str, task: str, value: Any, job: str) -> bytes:
+        """The body of a partial result, which is read as a result. Raises WrongCall, also for one that is too large."""
+        try:
+            return self.pack_result(queue, task, value, job, "the value of ctx.partial")
+        except PayloadTooLarge as error:
+            raise WrongCall(f"{task}: the value of ctx.partial is too large: {error}") from error
 
     def unpack_result(self, queue: str, task: str, body: bytes, kind: Any = Any, job: str = "") -> Any:
         """The result, as ``kind`` says (see ``convert.result_type``). Raises BadPayload, KeyMissing, PayloadTooLarge."""
@@ -172,7 +181,7 @@ def _wrong_call(
             encode(value)
         except UNENCODABLE as found:
             return WrongCall(f"{task}: argument {label} {codec.why_not(value, found)}. Nothing was sent.")
-    return WrongCall(f"{task}: the arguments cannot be sent: {error}. Nothing was sent.")
+    return WrongCall(f"{task}: the arguments cannot be sent: {text_of(error)}. Nothing was sent.")
 
 
 def _labelled(

@@ -78,7 +78,7 @@ class Fetch:
         self.post, self._config, self._engine = post, config, engine
         self._notices, self._isolation = notices, isolation
         self._bell = Bell()
-        self._telling = Telling(post.anchor, post.queue, payloads, self.send, self._bell.ring)
+        self._telling = Telling(post.anchor, self.send, self._bell.ring)
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)

@@ -22,6 +22,7 @@ import msgspec
 
 from streamq.context import Context, current_job
 from streamq.errors import SoftTimeout, StreamqError
+from streamq.protocol.keys import JobId
 from streamq.worker.endings import Judged
 from streamq.worker.frames import read_frame, send_frame
 from streamq.worker.mortality import die_with_parent
@@ -32,6 +33,7 @@ from streamq.worker.verdict import Attempt, Stop, Verdict, fault_of, judge
 
 if TYPE_CHECKING:
     from streamq.app import App
+    from streamq.wire import Payloads
 
 __all__ = ["Isolation", "ProcessDied"]
 
@@ -209,7 +211,7 @@ async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], Non
     )
     try:
         async with app.container([task]) as container:
-            call, stand_in = direct(task, container), _StandIn(errand, say)
+            call, stand_in = direct(task, container), _StandIn(errand, say, app.payloads)
             current_job.set(stand_in.open_context())
             result = await _limited(
                 errand, stand_in, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async
@@ -252,12 +254,13 @@ def _returned(result: Any) -> Answer:
 class _StandIn:
     """What a handler's call and its soft timeout see of a seat."""
 
-    def __init__(self, errand: Errand, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, errand: Errand, say: Callable[[dict[str, Any]], None], payloads: Payloads) -> None:
         self.warned, self.started = False, 0.0
         self.stop: Stop | None = None
         self.soft = FOREVER if errand.soft is None else errand.soft
         self.limit = FOREVER if errand.limit is None else errand.limit
         headers: Mapping[str, str] = errand.carried.get("headers") or {}
+        job = JobId.parse(errand.id).local
         self._context = Context(
             errand.id,
             errand.task,
@@ -266,6 +269,7 @@ class _StandIn:
             errand.fence,
             errand.enqueued_ms,
             say,
+            lambda value: payloads.pack_partial(errand.queue, errand.task, value, job),
             errand.deadline_ms,
             errand.carried.get("parent"),
             headers,

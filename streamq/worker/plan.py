@@ -38,7 +38,8 @@ class Place(Enum):
 class Plan:
     """How the jobs of one task are run. ``call(seat, args, kwargs)`` is awaited, but for plain jobs of threads.
 
-    ``open`` reads the call in a payload; it raises BadPayload, KeyMissing and PayloadTooLarge.
+    ``open`` reads the call in a payload; it raises BadPayload, KeyMissing and PayloadTooLarge. ``pack_partial(value,
+    job)`` packs a partial result for the job with that local id; it raises WrongCall.
 
     ``is_fast``: awaiting ``call`` is all there is to do. ``in_bulk``: threads take the jobs by themselves and tell of
     many at a time; nothing has to happen on the loop.
@@ -54,6 +55,7 @@ class Plan:
         "name",
         "open",
         "options",
+        "pack_partial",
         "place",
         "queue",
         "tally",
@@ -74,6 +76,7 @@ class Plan:
         self.keeps = keeps(options)
         self.tally = Tally(task.name)
         self.open: Callable[[bytes], Unpacked] = partial(payloads.unpack, queue, task.name)
+        self.pack_partial: Callable[[object, str], bytes] = partial(payloads.pack_partial, queue, task.name)
         self.call: Call = _unprepared
 
     def prepare(

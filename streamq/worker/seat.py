@@ -144,15 +144,22 @@ class Seat:
         """The context of the job; made when somebody wants it."""
         if self.context is None:
             plan = self.known_plan
+            job = self.local_id
             wall = time.time() + self.deadline - time.monotonic()
-            self.context = Context(
+
+            def tell(told: dict[str, Any]) -> None:
+                if self.context is context:  # else its job has ended, and another one sits here
+                    self.tell(self, told)
+
+            self.context = context = Context(
                 id=self.id,
                 task=plan.name,
                 queue=plan.queue,
                 attempt=self.attempt,
                 fence=self.lot.fence,
                 enqueued_ms=self.created_ms,
-                tell=lambda told: self.tell(self, told),
+                tell=tell,
+                pack=lambda value: plan.pack_partial(value, job),
                 deadline_ms=None if self.deadline == FOREVER else round(wall * 1000),
                 parent=self.carried.get("parent"),
                 headers=self.carried.get("headers") or {},

@@ -14,9 +14,10 @@ BUCKETS = 512
 
 
 def bucket_of(us: int) -> int:
-    """The bucket of a duration in microseconds."""
+    """The bucket of a duration in microseconds. One below 0, or of 300,000 years, comes from a clock or a foreign id."""
+    us = min(max(us, 0), 2**63 - 1)
     bits = us.bit_length()
-    return bits << 3 | us >> (bits - 4) & 7 if bits > 3 else max(us, 0)
+    return bits << 3 | us >> (bits - 4) & 7 if bits > 3 else us
 
 
 def middle_of(bucket: int) -> float:

@@ -10,10 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streamq.errors import StreamqError
-from streamq.protocol import Argument, Call
+from streamq.protocol import Call
 from streamq.protocol.consume import progress
-from streamq.wire import Payloads
 from streamq.worker.consumer import Consumer
 from streamq.worker.seat import Seat
 
@@ -22,7 +20,7 @@ __all__ = ["Telling"]
 EVERY = 0.2  # seconds
 
 Said = dict[str, Any]
-Delivery = tuple[Consumer, str, str, str, str]  # level, entry, job, task
+Delivery = tuple[Consumer, str, str, str]  # level, entry, job
 
 
 class Telling:
@@ -31,12 +29,10 @@ class Telling:
     def __init__(
         self,
         anchor: str,
-        queue: str,
-        payloads: Payloads,
         send: Callable[[Call[bool]], asyncio.Future[Any]],
         refused: Callable[[], None],
     ) -> None:
-        self._anchor, self._queue, self._payloads = anchor, queue, payloads
+        self._anchor = anchor
         self._send, self._refused = send, refused
         self._loop = asyncio.get_running_loop()
         self._said: dict[Delivery, Said] = {}
@@ -47,7 +43,7 @@ class Telling:
         if seat.plan is None:
             return
         level, entry = seat.lot.level.decode(), seat.row[0].decode()
-        key = (seat.lot.consumer, level, entry, seat.local_id, seat.plan.name)
+        key = (seat.lot.consumer, level, entry, seat.local_id)
         self._said[key] = {**self._said.get(key, {}), **said}
         if not self._is_due:
             self._is_due = True
@@ -56,8 +52,8 @@ class Telling:
     def _flush(self) -> None:
         self._is_due, said = False, self._said
         self._said = {}
-        for (consumer, level, entry, job, task), words in list(said.items()):
-            pairs = self._pairs(words, task, job)
+        for (consumer, level, entry, job), words in list(said.items()):
+            pairs = [part for pair in words.items() for part in pair]
             call = progress(self._anchor, 0, consumer.id, consumer.generation, (level, entry), job, pairs)
             self._send(call).add_done_callback(self._answered)
 
@@ -66,15 +62,3 @@ class Telling:
             return
         if answer.exception() is not None or not answer.result():
             self._refused()
-
-    def _pairs(self, words: Said, task: str, job: str) -> list[Argument]:
-        pairs: list[Argument] = []
-        for name, value in words.items():
-            if name != "partial":
-                pairs += (name, value)
-                continue
-            try:
-                pairs += (name, self._payloads.pack_result(self._queue, task, value, job))
-            except StreamqError as error:
-                pairs += ("note", f"its partial result cannot be sent: {error}")
-        return pairs

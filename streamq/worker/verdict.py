@@ -15,7 +15,7 @@ from streamq.backoff import Backoff
 from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge
 from streamq.options import TaskOptions
 from streamq.outcomes import Outcome, Retry, Snooze
-from streamq.wire.limits import clip_error, clip_traceback
+from streamq.wire.limits import clip_error, clip_traceback, text_of
 
 __all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "unknown", "unreadable"]
 
@@ -95,8 +95,8 @@ def judge(error: BaseException, attempt: Attempt) -> Verdict:
 def unreadable(error: BaseException) -> Verdict:
     """The verdict about a payload that cannot be read here. One whose key is missing may be readable elsewhere."""
     if isinstance(error, KeyMissing):
-        return Verdict("park", reason=_text(error))
-    return Verdict("dead", reason="bad payload", fault=Fault(type(error).__qualname__, _text(error)))
+        return Verdict("park", reason=text_of(error))
+    return Verdict("dead", reason="bad payload", fault=Fault(type(error).__qualname__, text_of(error)))
 
 
 def unknown(task: str) -> Verdict:
@@ -106,7 +106,7 @@ def unknown(task: str) -> Verdict:
 
 def fault_of(error: BaseException) -> Fault:
     """An error as data, its traceback from the handler on."""
-    return Fault(clip_error(type(error).__qualname__), _text(error), _trace(error))
+    return Fault(clip_error(type(error).__qualname__), text_of(error), _trace(error))
 
 
 def _lateness(attempt: Attempt, error: BaseException) -> Fault:
@@ -121,13 +121,13 @@ def _chosen(error: Outcome, attempt: Attempt) -> Verdict:
         case Snooze():
             return Verdict("snooze", delay=error.delay, reason="snoozed", fault=_said("Snooze", error))
         case Retry():
-            return _failed(attempt, error, Fault("Retry", _text(error)))
-    return Verdict("dead", reason="its handler gave up", fault=Fault("Dead", _text(error)))
+            return _failed(attempt, error, Fault("Retry", text_of(error)))
+    return Verdict("dead", reason="its handler gave up", fault=Fault("Dead", text_of(error)))
 
 
 def _said(type_name: str, error: BaseException) -> Fault | None:
     """What a handler said with its choice. As an error's text it is sealed where payloads are; a reason never is."""
-    words = _text(error)
+    words = text_of(error)
     return Fault(type_name, words) if words else None
 
 
@@ -149,14 +149,6 @@ def _delay(attempt: Attempt, error: BaseException) -> float:
         return attempt.options.backoff.delay(attempt.number, attempt.chance, error)
     except Exception:
         return Backoff().delay(attempt.number, attempt.chance)
-
-
-def _text(error: BaseException) -> str:
-    """The text of an error, bounded; an odd ``__str__`` does no harm."""
-    try:
-        return clip_error(str(error))
-    except Exception:
-        return "(its text cannot be shown)"
 
 
 def _trace(error: BaseException) -> str:

@@ -47,7 +47,7 @@ def test_a_plain_call_takes_the_context_by_hand(app: App) -> None:
     async def report(ctx: Context, user: int) -> str:
         return f"{ctx.id} {user}"
 
-    ctx = Context("mail-5-1-0", "report", "mail", 1, 1, 0, tell=lambda told: None)
+    ctx = Context("mail-5-1-0", "report", "mail", 1, 1, 0, tell=lambda told: None, pack=repr)
     assert asyncio.run(report(ctx, 7)) == "mail-5-1-0 7"
 
 
@@ -239,7 +239,7 @@ def test_a_job_that_is_put_in_by_a_handler_knows_its_parent(app: App) -> None:
     @app.task
     def child() -> None: ...
 
-    ctx = Context("mail-5-1-0", "report", "mail", 1, 1, 0, tell=lambda told: None)
+    ctx = Context("mail-5-1-0", "report", "mail", 1, 1, 0, tell=lambda told: None, pack=repr)
     token = current_job.set(ctx)
     try:
         job = child.call().new_job()

@@ -12,7 +12,7 @@ from streamq.events import Observers
 from streamq.worker.appetite import Appetite
 from streamq.worker.notices import Notices
 from streamq.worker.page import Page
-from streamq.worker.statistics import Tally, bucket_of, quantile
+from streamq.worker.statistics import BUCKETS, Tally, bucket_of, quantile
 
 
 def test_nothing_is_taken_ahead_before_the_pace_is_known() -> None:
@@ -46,6 +46,11 @@ def test_a_quantile_is_within_seven_percent(q: float) -> None:
     for value in values:
         counts[bucket_of(value)] = counts.get(bucket_of(value), 0) + 1
     assert quantile(counts.items(), q) == pytest.approx(values[int(q * len(values))], rel=0.07)
+
+
+@pytest.mark.parametrize("us", [-1, -(10**19), 2**63, 10**22])
+def test_a_duration_that_cannot_be_is_counted_at_the_end_that_is_nearest(us: int) -> None:
+    assert bucket_of(us) == (0 if us < 0 else BUCKETS - 1)
 
 
 def test_counts_are_told_once() -> None:
