@@ -21,6 +21,7 @@ from streamq.worker.consumer import Consumer, registration
 from streamq.worker.endings import unbegun
 from streamq.worker.notices import Notices
 from streamq.worker.outbox import Outbox
+from streamq.worker.page import CONSUMERS
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.verdict import Stop, Verdict
 
@@ -75,8 +76,10 @@ class Membership:
 
     async def replace(self, link: Link) -> Consumer:
         """The current id is over: take a new one. What is left under the old one is settled by and by."""
-        self._leavers.append(self.me)
+        old = self.me
+        self._make_room()
         self._me = await self._register(link)
+        self._leavers.append(old)
         self._notices.said("worker.registered_anew", consumer=self._me.id)
         return self._me
 
@@ -166,6 +169,17 @@ class Membership:
         for seat in self._bench.seats():
             if seat.lot.consumer is consumer and (seat.lot.level, seat.row[0]) in lost:
                 self._bench.end_seat(seat, Stop.FENCED)
+
+    def _make_room(self) -> None:
+        """The page has no place for another id: what runs under the oldest, which nobody could renew any more, is ended."""
+        excess = len(self._leavers) + 2 - CONSUMERS
+        for oldest in self._leavers[: max(0, excess)]:
+            if self._post.section.renewed(oldest.id):
+                self._notices.trouble(
+                    "worker.fenced", consumer=oldest.id, hint="the server was lost too often"
+                )
+                self._bench.end(Stop.FENCED, oldest)
+                self._post.section.strike(oldest.id)
 
     def _withdraw(self, consumer: Consumer, *, gone: bool) -> None:
         """What has not begun is handed back, or dropped when it was given to others."""

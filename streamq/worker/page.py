@@ -16,7 +16,7 @@ from typing import NamedTuple
 __all__ = ["CONSUMERS", "FOREVER", "Cell", "Condition", "Entitled", "Page", "Section", "Started"]
 
 CONSUMERS = (
-    4  # ids that one queue of one process may have at a time: the current one, and some that are leaving
+    8  # ids that one queue of one process may have at a time: the current one, and some that are leaving
 )
 _TEXT = 40  # bytes of a consumer's id or of a delivery
 _ABOUT = 200  # bytes of what is known of a delivery
@@ -134,7 +134,7 @@ class Section:
 
     def enroll(self, consumer: str, renewed: float) -> None:
         """The process has a new consumer, whose lease began at ``renewed``."""
-        slot = next((i for i in range(CONSUMERS) if not self._id(i)), CONSUMERS - 1)
+        slot = next(i for i in range(CONSUMERS) if not self._id(i))
         self._numbers[self._renewed + slot] = renewed
         self._numbers[self._generations + slot] = 0
         self._write_id(slot, consumer)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
+import structlog
+
 from streamq.context import current_job
 from streamq.errors import SoftTimeout
 from streamq.worker.endings import given_up, raised, returned, untouched
@@ -25,6 +27,7 @@ from streamq.worker.hopped import STRAY, Hopped, TimeLimit, raise_in, soft_timeo
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
+from streamq.worker.repeats import Repeats
 from streamq.worker.seat import RECORD, Lot, Row, Seat, Tell
 from streamq.worker.soft import soft_text
 from streamq.worker.verdict import Stop
@@ -75,6 +78,7 @@ class Threads:
         self._limit, self._starts = slots, 1
         self._is_rung = self._is_looking = False
         self._rung_at = self._roused_at = 0.0
+        self._refusals = Repeats()
         self.hung: Ending | None = None
 
     def arrive(self, row: Row, lot: Lot, plan: Plan) -> None:
@@ -234,12 +238,29 @@ class Threads:
         for _ in range(min(count, asleep)):
             self._calls.put(True)
         for _ in range(min(count - asleep, self._slots - len(self._seats))):
-            self._start()
+            if not self._start():
+                break  # jobs wait for the threads that there are, and for the next look
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         seat = ThreadSeat(self._section.cell(), self._tell)
         self._seats.add(seat)
-        threading.Thread(target=self._live, args=(seat,), name="streamq", daemon=True).start()
+        try:
+            threading.Thread(target=self._live, args=(seat,), name="streamq", daemon=True).start()
+        except RuntimeError:  # the system allows no more
+            self._seats.discard(seat)
+            seat.cell.close()
+            self._warn_of_refusal()
+            return False
+        return True
+
+    def _warn_of_refusal(self) -> None:
+        if times := self._refusals.met(clock()):
+            structlog.get_logger("streamq.worker").warning(
+                "worker.no_more_threads",
+                threads=len(self._seats),
+                times=times,
+                hint="raise the limit of processes (ulimit -u, pids.max), or lower --concurrency",
+            )
 
     def _live(self, seat: ThreadSeat) -> None:
         """The life of a thread; it ends when it is told to, and when an exception was sent into it."""

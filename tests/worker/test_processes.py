@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import signal
@@ -9,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from types import ModuleType
@@ -23,24 +24,34 @@ from servers import Server, free_port
 from streamq.app import App
 from streamq.errors import ConfigError, JobFailed
 from streamq.worker import run
+from streamq.worker.page import CONSUMERS
 from streamq.worker.process import Exit
 
 OTHER_LOOPBACK = "127.0.0.2"  # an address of this machine at which nobody should listen
 
 
 @pytest.fixture
-def yard(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The tasks, on the server of the test."""
-    monkeypatch.setenv("STREAMQ_URL", valkey.url)
-    import importlib.util
+def yard_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], ModuleType]]:
+    """What imports the tasks anew, for a server."""
+    with ExitStack() as stack:
 
-    spec = importlib.util.spec_from_file_location("yard", Path(__file__).parent / "yard.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    module.app.close()
+        def imported(server: Server) -> ModuleType:
+            monkeypatch.setenv("STREAMQ_URL", server.url)
+            spec = importlib.util.spec_from_file_location("yard", Path(__file__).parent / "yard.py")
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            stack.callback(module.app.close)
+            return module
+
+        yield imported
+
+
+@pytest.fixture
+def yard(valkey: Server, yard_at: Callable[[Server], ModuleType]) -> ModuleType:
+    """The tasks, on the server of the test."""
+    return yard_at(valkey)
 
 
 def stats(app: App) -> dict[str, int]:
@@ -197,6 +208,36 @@ def test_a_server_that_is_away_is_not_said_again_and_again(tmp_path: Path) -> No
         until(lambda: crew.logged("worker.fenced") and crew.logged("supervisor.leases_not_renewed"))
         assert len(crew.logged("supervisor.leases_not_renewed")) == 1
         assert len(crew.logged("worker.connection_lost")) == 1
+
+
+def test_where_no_more_threads_can_be_made_jobs_share_those_that_there_are(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, env={"MOST_THREADS": "4"}) as crew:
+        jobs = yard.app.enqueue_many([yard.nap_in_thread.call(0.05) for _ in range(40)])
+        assert [job.result(timeout=20) for job in jobs] == [None] * 40
+        assert len(crew.logged("worker.no_more_threads")) == 1
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert not crew.logged("worker.left_unsettled")
+        assert "Traceback" not in crew.log.read_text()
+
+
+def test_a_worker_whose_server_is_lost_again_and_again_runs_nothing_that_nobody_renews(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey", aof=True, extra=("--appendfsync", "always")) as server:
+        yard = yard_at(server)
+        with Crew(server, tmp_path, lease=2) as crew:
+            for i in range(CONSUMERS):
+                yard.stubborn.enqueue(f"s{i}")
+                until(crew.begun(f"s{i}"))
+                server.kill()
+                server.start()
+                until(lambda n=i: len(crew.logged("worker.registered_anew")) > n)
+            until(lambda: len(crew.lines("begin", "s0")) == 2)
+            assert len(crew.lines("cancelled", "s0")) == 1
+            assert len(crew.lines("begin")) == CONSUMERS + 1
 
 
 def test_a_setting_that_no_process_can_use_ends_the_worker_at_once_with_one_line(

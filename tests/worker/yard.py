@@ -10,9 +10,11 @@ import ctypes
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from streamq.app import App
 from streamq.context import Context
@@ -31,6 +33,18 @@ def write(*words: object) -> None:
     handle = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, line.encode())
     os.close(handle)
+
+
+if most := os.environ.get("MOST_THREADS"):  # as the limit of a container does
+    start_new_thread = threading._start_new_thread  # type: ignore[attr-defined]
+
+    def start_within_limit(*args: Any) -> int:
+        if threading.active_count() > int(most):
+            raise RuntimeError("can't start new thread")
+        started: int = start_new_thread(*args)
+        return started
+
+    threading._start_new_thread = start_within_limit  # type: ignore[attr-defined]
 
 
 @app.lifespan
@@ -63,6 +77,11 @@ async def add(a: int, b: int) -> int:
 @app.task(result_ttl="1m")
 def add_in_thread(a: int, b: int) -> int:
     return a + b
+
+
+@app.task(result_ttl="1m")
+def nap_in_thread(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 @app.task(result_ttl="1m", backoff=0.05)
