@@ -185,7 +185,10 @@ local function minutes(anchor, args)
   local to, out = sq.whole(args[3], 'to', from, from + 119), {}
   for minute = from, to do
     local flat = redis.call('HGETALL', anchor .. ':minute:' .. sq.num(minute))
-    if #flat > 0 then out[#out + 1] = {sq.num(minute), unpack(flat)} end
+    if #flat > 0 then
+      table.insert(flat, 1, sq.num(minute))       -- unpack has an end: 8,000 values
+      out[#out + 1] = flat
+    end
   end
   return out
 end

@@ -100,3 +100,11 @@ def test_a_thousand_jobs_live_and_end_in_six_calls(shard: Shard) -> None:
         shard.call("finish", consumer, 0, "ok", "5", len(entries), "500 done", *entries)
     assert shard.client.hget(shard.key("counts"), "completed") == b"1000"
     assert shard.client.xlen(shard.key("ready:5")) == 0
+
+
+def test_a_minute_of_many_tasks_is_read_whole(shard: Shard) -> None:
+    for part in range(10):
+        shard.call("report", *[word for n in range(1_000) for word in (f"run:task_{part}:{n}", 1)])
+    minute = shard.now // 60_000
+    [[found, *counts]] = shard.call("minutes", minute, minute)
+    assert (int(found), len(counts)) == (minute, 20_000)
