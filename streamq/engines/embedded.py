@@ -16,7 +16,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from streamq.errors import ConfigError, ServerUnavailable
 __all__ = ["Embedded", "Status", "start", "status", "stop"]
 
 _LONGEST_SOCKET = 100  # bytes; the system allows 107 and macOS 103
+SHORT = Path("/tmp")  # noqa: S108 - the folder in it is for the user alone, which is checked
 _PATIENCE = 15.0  # seconds to start, to stop, or to come back from a hang
 _POLL = 0.003  # seconds
 _NULL = subprocess.DEVNULL
@@ -211,8 +211,11 @@ def _why_not(files: _Files) -> str:
 
 
 def _short_socket(folder: Path) -> Path:
-    """A path in a folder of this user alone, for data folders whose own path is too long for a socket."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or Path(tempfile.gettempdir()) / f"streamq-{os.getuid()}")
+    """A path in a folder of this user alone, for data folders whose own path is too long for a socket.
+
+    It is the same for all processes of a user: their environments differ, as those of a shell and of cron do.
+    """
+    base = SHORT / f"streamq-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

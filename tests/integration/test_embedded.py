@@ -97,9 +97,8 @@ def test_it_keeps_jobs_safe_and_itself_private(config: Config) -> None:
 def test_a_long_path_gets_a_short_socket_in_a_folder_of_this_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "run"
-    run.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
+    monkeypatch.setattr(embedded, "SHORT", tmp_path)
+    run = tmp_path / f"streamq-{os.getuid()}"
     config = Config(project=tmp_path / ("long" * 40))
     try:
         assert Path(embedded.start(config).url.removeprefix("unix://")).parent == run
@@ -109,6 +108,17 @@ def test_a_long_path_gets_a_short_socket_in_a_folder_of_this_user(
         run.chmod(0o700)
     finally:
         embedded.stop(config)
+
+
+def test_a_long_path_gets_the_same_socket_in_every_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(project=tmp_path / ("long" * 40))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    plain = embedded.status(config).url
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert embedded.status(config).url == plain
 
 
 def test_a_folder_can_be_named_in_the_url(tmp_path: Path) -> None:
