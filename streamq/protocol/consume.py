@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call
-from streamq.protocol.replies import flag, integer, text, texts
+from streamq.protocol.replies import flag, integer, parts, text, texts, twos
 
 __all__ = [
     "MAX_TAKE",
@@ -122,7 +122,7 @@ def register(anchor: str, now: int, lease_ms: int, about: str = "") -> Call[Regi
         "register",
         anchor,
         (now, lease_ms, about),
-        lambda r: Registered(text(r[0]), integer(r[1]), integer(r[2])),
+        _registered,
     )
 
 
@@ -132,14 +132,14 @@ def adopt(anchor: str, now: int, consumer: str, generation: int) -> Call[Adopted
         "adopt",
         anchor,
         (now, consumer, generation),
-        lambda r: Adopted(text(r[0]), r[1], integer(r[2]), integer(r[3]), integer(r[4])),
+        _adopted,
         repeatable=False,
     )
 
 
 def renew(anchor: str, now: int, lease_ms: int, consumers: Iterable[str]) -> Call[Renewed]:
     """Renew the leases of consumers, and drive recovery."""
-    return Call("renew", anchor, (now, lease_ms, *consumers), lambda r: Renewed(integer(r[0]), texts(r[1:])))
+    return Call("renew", anchor, (now, lease_ms, *consumers), _renewed)
 
 
 def abandon(
@@ -198,25 +198,42 @@ def report(anchor: str, now: int, counts: Iterable[tuple[str, int]]) -> Call[boo
     )
 
 
+def _registered(reply: Any) -> Registered:
+    consumer, mono, now = parts(reply, 3)[:3]
+    return Registered(text(consumer), integer(mono), integer(now))
+
+
+def _adopted(reply: Any) -> Adopted:
+    state, groups, mono, now, fence = parts(reply, 5)[:5]
+    return Adopted(text(state), parts(groups, 0), integer(mono), integer(now), integer(fence))
+
+
+def _renewed(reply: Any) -> Renewed:
+    suspects, *status = parts(reply, 1)
+    return Renewed(integer(suspects), texts(status))
+
+
 def _deliveries(reply: Any) -> list[tuple[str, str]]:
-    return [(text(reply[i]), text(reply[i + 1])) for i in range(0, len(reply), 2)]
+    return [(text(level), text(entry)) for level, entry in twos(reply)]
 
 
 def _taken(reply: Any) -> Taken:
+    state, mono, now, fence, sleep, refused, wanted, commands, suspects, groups, alone = parts(reply, 11)[:11]
     return Taken(
-        text(reply[0]),
-        integer(reply[1]),
-        integer(reply[2]),
-        integer(reply[3]),
-        integer(reply[4]),
-        _deliveries(reply[5]),
-        _deliveries(reply[6]),
-        texts(reply[7]),
-        integer(reply[8]),
-        reply[9],
-        reply[10],
+        text(state),
+        integer(mono),
+        integer(now),
+        integer(fence),
+        integer(sleep),
+        _deliveries(refused),
+        _deliveries(wanted),
+        texts(commands),
+        integer(suspects),
+        parts(groups, 0),
+        parts(alone, 0),
     )
 
 
 def _finished(reply: Any) -> Finished:
-    return Finished(text(reply[0]), _deliveries(reply[1]), _deliveries(reply[2]))
+    state, refused, wanted = parts(reply, 3)[:3]
+    return Finished(text(state), _deliveries(refused), _deliveries(wanted))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call, Flow
-from streamq.protocol.replies import flag, integer, text
+from streamq.protocol.replies import flag, integer, parts, text
 
 __all__ = [
     "Step",
@@ -97,4 +97,5 @@ def purge(anchor: str, now: int, what: str) -> Flow[int]:
 
 
 def _step(reply: Any) -> Step:
-    return Step(integer(reply[0]), text(reply[1]), text(reply[2]))
+    touched, cursor, bound = parts(reply, 3)[:3]
+    return Step(integer(touched), text(cursor), text(bound))

@@ -7,9 +7,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from streamq.errors import ProtocolError
 from streamq.protocol.call import Argument, Call
-from streamq.protocol.replies import integer, text
+from streamq.protocol.replies import integer, parts, text, twos, unexpected
 
 __all__ = ["ANONYMOUS", "DEFAULT_LEVEL", "MAX_BATCH", "Enqueued", "NewJob", "enqueue"]
 
@@ -56,17 +55,20 @@ def enqueue(
 
 
 def _read(reply: Any, levels: Sequence[int]) -> Enqueued:
-    runs, conflicts = text(reply[0]).split(), reply[1]
+    runs, conflicts = parts(reply, 2)[:2]
     ids: list[str] = []
-    for first, count in zip(runs[::2], runs[1::2], strict=True):
+    for first, many in twos(text(runs).split()):
+        place, count = len(ids), integer(many)
         ms, _, seq = first.partition("-")
-        start, place = int(seq), len(ids)
-        ids += [f"{levels[place + i]}-{ms}-{start + i}" for i in range(int(count))]
+        start = integer(seq)
+        ids += [f"{level}-{ms}-{start + i}" for i, level in enumerate(levels[place : place + count])]
+        if len(ids) != place + count:
+            raise unexpected(reply[0], f"the ids of {len(levels)} jobs")
     if len(ids) != len(levels):
-        raise ProtocolError(
-            f"{len(levels)} jobs were sent and {len(ids)} ids came back; the outcome is unknown"
-        )
-    existing = {integer(conflicts[i]): text(conflicts[i + 1]) for i in range(0, len(conflicts), 2)}
+        raise unexpected(reply[0], f"the ids of {len(levels)} jobs")
+    existing = {integer(index): text(job) for index, job in twos(conflicts)}
+    if not all(0 <= index < len(ids) for index in existing):
+        raise unexpected(conflicts, f"places of {len(ids)} jobs")
     for index, job in existing.items():
         ids[index] = job
     return Enqueued(ids, existing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Call
-from streamq.protocol.replies import integer, pairs, text, texts
+from streamq.protocol.replies import integer, pairs, parts, text, texts
 
 __all__ = [
     "Balance",
@@ -98,21 +98,39 @@ def conservation(anchor: str, now: int = 0) -> Call[Balance]:
 
 
 def _listed(reply: Any) -> Page:
-    return Page(text(reply[0]), [Listed(text(row[0]), pairs(row[1:])) for row in reply[1:]])
+    after, *rows = parts(reply, 1)
+    return Page(text(after), [_row(row) for row in rows])
+
+
+def _row(row: Any) -> Listed:
+    job, *fields = parts(row, 1)
+    return Listed(text(job), pairs(fields))
 
 
 def _workers(reply: Any) -> list[WorkerInfo]:
-    return [
-        WorkerInfo(text(r[0]), text(r[1]), integer(r[2]), integer(r[3]), integer(r[4]), text(r[5]))
-        for r in reply
-    ]
+    return [_worker(row) for row in parts(reply, 0)]
+
+
+def _worker(row: Any) -> WorkerInfo:
+    consumer, state, lease, idle, active, about = parts(row, 6)[:6]
+    return WorkerInfo(
+        text(consumer), text(state), integer(lease), integer(idle), integer(active), text(about)
+    )
 
 
 def _minutes(reply: Any) -> list[Minute]:
-    return [
-        Minute(integer(row[0]), {name: int(count) for name, count in pairs(row[1:]).items()}) for row in reply
-    ]
+    return [_minute(row) for row in parts(reply, 0)]
+
+
+def _minute(row: Any) -> Minute:
+    minute, *counts = parts(row, 1)
+    return Minute(integer(minute), _numbers(counts))
 
 
 def _balance(reply: Any) -> Balance:
-    return Balance(integer(reply[0]), {name: int(value) for name, value in pairs(reply[1:]).items()})
+    difference, *terms = parts(reply, 1)
+    return Balance(integer(difference), _numbers(terms))
+
+
+def _numbers(reply: Any) -> dict[str, int]:
+    return {name: integer(value) for name, value in pairs(reply).items()}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from streamq.errors import ProtocolError
 from streamq.protocol.call import Call
-from streamq.protocol.replies import flag, text
+from streamq.protocol.replies import flag, parts, text, unexpected
 
 __all__ = ["GONE", "WAITING", "Ending", "read_push", "unwait", "wait"]
 
@@ -39,11 +39,11 @@ def read_push(pushed: bytes) -> tuple[str, Ending]:
         raise ProtocolError(
             f"a pushed answer of {len(pushed)} bytes has not the form 'job status payload'"
         ) from error
-    return job.decode(), Ending(status.decode(), payload or None)
+    return text(job), Ending(text(status), payload or None)
 
 
 def _ending(reply: Any) -> Ending:
-    payload = reply[1]
+    status, payload = parts(reply, 2)[:2]
     if payload is not None and not isinstance(payload, bytes):
-        raise ProtocolError(f"the server answered {payload!r} where a payload was due")
-    return Ending(text(reply[0]), payload or None)
+        raise unexpected(payload, "a payload")
+    return Ending(text(status), payload or None)
