@@ -186,7 +186,11 @@ class Fetch:
 
     async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run a handler in a process of its own."""
-        return await self._isolation.run(seat, plan, args, kwargs)
+        try:
+            return await self._isolation.run(seat, plan, args, kwargs)
+        finally:
+            if self._isolation.is_lost:
+                self.stop()  # what this process cannot run is for others
 
     def send(self, call: Call[Any]) -> asyncio.Future[Any]:
         """Carry a call on the current connection; it fails at once when there is none."""

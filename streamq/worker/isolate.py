@@ -72,12 +72,17 @@ class Answer(msgspec.Struct):
 
 
 class Isolation:
-    """The nursery of one worker process, as seen from there."""
+    """The nursery of one worker process, as seen from there.
+
+    ``is_lost``: it died, as when the system chose it to free memory. Another can only be forked by another worker
+    process, which has no threads yet.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._nursery: socket.socket | None = None
         self._pid = 0
+        self.is_lost = False
 
     def open(self) -> None:
         """Fork the nursery, when a task wants to be isolated."""
@@ -101,18 +106,13 @@ class Isolation:
 
     async def run(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run a handler in a new process; its result. Raises Judged and ProcessDied."""
-        if self._nursery is None:
-            raise ProcessDied("there is no nursery: the worker is being closed")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._nursery, [b"+"], [theirs.fileno()])
-        reader, writer = await asyncio.open_connection(sock=ours)
-        pid = None
+        reader, writer = await asyncio.open_connection(sock=self._new_process())
+        pid, has_begun = None, False
         try:
             send_frame(writer, _errand(seat, plan, args, kwargs))
             while True:
                 answer = await read_frame(reader, Answer)
-                pid = answer.pid or pid
+                pid, has_begun = answer.pid or pid, True
                 if answer.told:
                     seat.tell(seat, answer.told)
                 if answer.is_last:
@@ -120,6 +120,8 @@ class Isolation:
                     return _read(answer)
         except asyncio.IncompleteReadError:
             pid = None
+            if not has_begun and self._has_died():
+                raise Judged(_HANDED_BACK) from None
             raise ProcessDied(
                 "the job's process ended without an answer: it crashed, or something killed it"
             ) from None
@@ -128,6 +130,28 @@ class Isolation:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             writer.close()
+
+    def _new_process(self) -> socket.socket:
+        """The connection to a process that the nursery forks. Raises Judged when there is no nursery."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                if self._nursery is not None:
+                    socket.send_fds(self._nursery, [b"+"], [theirs.fileno()])
+                    return ours
+            except OSError:
+                self.is_lost = True
+        ours.close()
+        raise Judged(_HANDED_BACK)
+
+    def _has_died(self) -> bool:
+        """Whether the nursery is dead; it is not reaped here."""
+        with contextlib.suppress(ChildProcessError):
+            self.is_lost = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self.is_lost
+
+
+_HANDED_BACK = Verdict("release")
 
 
 def _errand(seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Errand:
@@ -168,14 +192,25 @@ def _be_nursery(app: App, requests: socket.socket) -> None:
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     gc.freeze()
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
-        if not message:
-            os._exit(0)
-        if os.fork() == 0:
-            requests.close()
-            _be_job(app, socket.socket(fileno=descriptors[0]))
-        os.close(descriptors[0])
+    try:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
+            if not message:
+                break
+            if _fork() == 0:
+                requests.close()
+                _be_job(app, socket.socket(fileno=descriptors[0]))
+            os.close(descriptors[0])
+    finally:
+        os._exit(0)
+
+
+def _fork() -> int:
+    """As ``os.fork``; -1 where the system allows no more processes: the job, left without one, fails and is retried."""
+    try:
+        return os.fork()
+    except OSError:
+        return -1
 
 
 def _be_job(app: App, connection: socket.socket) -> None:

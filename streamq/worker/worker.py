@@ -107,6 +107,7 @@ class Worker:
         self._now = asyncio.Event()
         self._log = structlog.get_logger("streamq.worker")
         self._is_paused = False
+        self._isolation = Isolation(app)
         self.reason = Reason.STOPPED
 
     def stop(self, *, now: bool = False) -> None:
@@ -123,8 +124,7 @@ class Worker:
 
     async def run(self) -> str:
         """Work until stopped, or until a limit is reached; returns which."""
-        isolation = Isolation(self._app)
-        isolation.open()
+        self._isolation.open()
         try:
             async with (
                 self._app.container(self._app.tasks.values()) as container,
@@ -133,10 +133,10 @@ class Worker:
                 self._keep_leases(stack)
                 engine = open_async_engine(self._config)
                 stack.push_async_callback(engine.close)
-                self._make_fetches(container, isolation, engine)
+                self._make_fetches(container, engine)
                 await self._work()
         finally:
-            isolation.close()
+            self._isolation.close()
         return self.reason
 
     def _keep_leases(self, stack: contextlib.AsyncExitStack) -> None:
@@ -152,7 +152,7 @@ class Worker:
     def _anchors(self) -> list[str]:
         return [anchor_of(self._config.namespace, queue) for queue in self._slots]
 
-    def _make_fetches(self, container: Container, isolation: Isolation, engine: AsyncEngine) -> None:
+    def _make_fetches(self, container: Container, engine: AsyncEngine) -> None:
         about = f"{socket.gethostname()} pid {os.getpid()}{', a suspect alone' if self._alone else ''}"
         observers, debugs = self._app.observers, self._config.log_level == "debug"
         for section, anchor, (queue, slots) in zip(
@@ -161,7 +161,7 @@ class Worker:
             notices = Notices(queue, observers, debugs=debugs)
             plans = {name.encode(): self._plan(task, queue) for name, task in self._app.tasks.items()}
             post = Post(anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised)
-            fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, isolation)
+            fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, self._isolation)
             started = notices.started if observers.wants("job.started") else None
             for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):
                 plan.prepare(task, container, fetch.bench.hop, started)
@@ -181,6 +181,7 @@ class Worker:
             stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            self._check_limits(memory=False)  # a fetch loop may have stopped by itself
             await self._drain(running)
         finally:
             ticker.cancel()
@@ -242,6 +243,8 @@ class Worker:
         if hung is not None:
             task = hung.plan.name if hung.plan else None
             self._wear("a handler could not be ended", job=hung.job, task=task)
+        elif self._isolation.is_lost:
+            self._wear("the process died that forks those of isolated jobs")
         elif limits.max_jobs is not None and sum(fetch.settled for fetch in self._fetches) >= limits.max_jobs:
             self._wear(f"{limits.max_jobs} jobs are done")
         elif memory and limits.memory is not None and _resident() > limits.memory:

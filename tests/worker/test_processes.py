@@ -416,6 +416,21 @@ def test_an_isolated_handler_that_crashes_is_retried_like_any_failure(
         assert not crew.logged("worker.lost")
 
 
+def test_isolated_jobs_outlive_the_death_of_the_process_that_forks_theirs(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        yard.isolated.enqueue("first", 0).result(timeout=10)
+        [worker] = crew.children()
+        [nursery] = worker.children()
+        nursery.kill()
+        jobs = [yard.isolated.enqueue(f"i{i}", 0) for i in range(20)]
+        assert all(job.result(timeout=20) for job in jobs)
+        assert len(crew.logged("worker.worn")) == 1
+        assert not crew.logged("job.dead")
+        assert not crew.logged("worker.lost")
+
+
 def test_a_process_is_replaced_after_its_share_of_jobs(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
