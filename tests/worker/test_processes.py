@@ -318,6 +318,37 @@ def test_a_running_job_is_cancelled_and_its_handler_knows(
         until(lambda: stats(yard.app)["cancelled"] == 1)
 
 
+def test_term_is_obeyed_while_the_supervisor_waits_for_a_server_that_hangs(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path, workers=2, timeout=0.1) as crew:
+        yard_at(server).stubborn.enqueue("runs")
+        [begun] = until(crew.begun("runs"))
+        until(lambda: server.raw.zcard("sq:{default}:idle") == 2)
+        [other] = [child for child in crew.children() if str(child.pid) != begun.split()[2]]
+        os.kill(server.pid, signal.SIGSTOP)
+        other.kill()
+        until(lambda: not psutil.pid_exists(other.pid), what="the supervisor's look at its death")
+        crew.signal(signal.SIGTERM)
+        until(lambda: crew.lines("cancelled", "runs"))
+        assert not crew.logged("supervisor.leaving")
+        os.kill(server.pid, signal.SIGCONT)
+        assert crew.wait() == 0
+
+
+def test_a_worker_whose_server_is_away_ends_when_it_is_told_to(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path, workers=2, timeout=0.1) as crew:
+        yard_at(server).stubborn.enqueue("runs")
+        until(crew.begun("runs"))
+        server.kill()
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert crew.logged("worker.left_unsettled")
+        assert "Traceback" not in crew.log.read_text()
+
+
 def test_usr1_pauses_and_usr2_goes_on(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
     with Crew(valkey, tmp_path) as crew:
         yard.add.enqueue(0, 0).result(timeout=10)
