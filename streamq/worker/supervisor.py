@@ -192,7 +192,7 @@ class Supervisor:
 
     def _fork_alone(self, now: float) -> None:
         """A process of its own for each suspect, some at a time."""
-        if self._is_stopping or now < self._due["alone"]:
+        if self._is_stopping or self._is_paused or now < self._due["alone"]:
             return
         running = [child.anchors[0] for child in self._children if child.alone]
         for queue, anchor in zip(self._slots, self._anchors, strict=True):

@@ -114,6 +114,25 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
 
 
+def test_a_job_that_lost_its_workers_too_often_is_told_of(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    run, queue = yard.app.run, yard.app.queue("default")
+    with Crew(valkey, tmp_path, lease=1) as crew:
+        until(lambda: stats(yard.app)["idle"] == 1)
+        crew.signal(signal.SIGUSR1)
+        until(lambda: stats(yard.app)["idle"] == 0)
+        job = yard.add.enqueue(1, 2)
+        for _ in range(10):
+            gone = run(queue.register(100)).consumer
+            taken = run(queue.pop(gone, 1, isolate=1))
+            assert taken.groups or taken.alone
+            until(lambda gone=gone: run(queue.recover()) or gone not in str(run(queue.workers())))
+        until(crew.heard("job.dead", job.id, "add"))
+        [told] = crew.logged("job.dead")
+        assert (told["reason"], told["error"]) == ("lost", "its worker was lost 10 times while it ran")
+
+
 def test_no_exit_code_of_a_handler_ends_the_workers(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
     codes = (Exit.STOPPED, Exit.FAILED, Exit.MISCONFIGURED, Exit.WORN, Exit.EMPTY)
     with Crew(valkey, tmp_path) as crew:
