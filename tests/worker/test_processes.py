@@ -325,6 +325,20 @@ def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
         until(lambda: len(crew.lines("begin", "long")) == 2)
 
 
+def test_deadlines_hold_while_the_server_hangs(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path) as crew:
+        yard = yard_at(server)
+        job, _ = yard.late.enqueue("late"), yard.nap.enqueue("meanwhile", 0.5)  # of which statistics are told
+        until(lambda: len(crew.lines("begin")) == 2)
+        os.kill(server.pid, signal.SIGSTOP)
+        until(lambda: crew.lines("ended", "late"))
+        os.kill(server.pid, signal.SIGCONT)
+        with pytest.raises(JobFailed, match="it ran longer than 2 s"):
+            job.result(timeout=20)
+
+
 def test_a_running_job_is_cancelled_and_its_handler_knows(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
