@@ -33,6 +33,12 @@ local function read_switches(c)
   c.waiters, c.commands, c.suspects = tonumber(m[5] or 0), tonumber(m[6] or 0), tonumber(m[7] or 0)
 end
 
+-- A queue that was removed and comes again goes on with its ids.
+local function after_removal(anchor, m)
+  local r = redis.call('HMGET', anchor .. ':removed', 'ms', 'seq', 'fence')
+  m[4], m[5], m[6] = r[1], r[2], r[3]
+end
+
 -- Reads without changing anything: what read-only functions use.
 function sq.look(anchor, asked)
   if not string.find(anchor or '', ':{[^{}]+}$') then
@@ -42,6 +48,7 @@ function sq.look(anchor, asked)
   if now == 0 then now = server_time() end
   local meta = anchor .. ':meta'
   local m = redis.call('HMGET', meta, 'now', 'mono', 'grace', 'ms', 'seq', 'fence', 'epoch', 'lease', 'levels', 'switches', 'swept', 'enqueued')
+  if not m[1] then after_removal(anchor, m) end
   local step = m[1] and now - m[1] or 0
   local c = {
     anchor = anchor, meta = meta, now = now, step = step, first = not m[1], mono = m[2] and m[2] + math.max(0, step) or now,

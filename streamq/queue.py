@@ -143,6 +143,10 @@ class Queue:
         """Remove all pending, delayed or dead jobs; how many."""
         return control.purge(self.anchor, self.now, what)
 
+    def remove(self) -> Call[bool]:
+        """The queue goes away with its figures; False when there is none. Raises WrongState while it has jobs or workers."""
+        return control.remove(self.anchor, self.now)
+
     def stats(self) -> Call[dict[str, str]]:
         """Counters, depths and switches."""
         return inspect.stats(self.anchor, self.now)

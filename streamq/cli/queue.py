@@ -1,4 +1,4 @@
-"""``streamq queue``: what is in the queues, and holding, releasing and emptying them."""
+"""``streamq queue``: what is in the queues, and holding, releasing, emptying and removing them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from streamq.cli.discovery import queues_named, shard_name
 from streamq.cli.screen import Fields, Table
 from streamq.cli.session import Session
 from streamq.cli.words import amount, counted, duration
+from streamq.errors import WrongState
+from streamq.queue import Queue
 
 __all__ = ["queue"]
 
@@ -19,7 +21,7 @@ _COUNTS = ("pending", "active", "delayed", "dead", "completed", "workers")
 
 @click.group(cls=Noun)
 def queue() -> None:
-    """Look at queues, hold them, empty them."""
+    """Look at queues, hold them, empty them, remove them."""
 
 
 @queue.command("list")
@@ -88,6 +90,25 @@ def purge(session: Session, name: str, what: str, yes: bool) -> None:
     session.confirm(f"Remove {counted(count, f'{what} job')} of {name} for ever?", yes)
     removed = sum(session.follow(shard.purge(what)) for shard in shards)
     session.show({"queue": name, "removed": removed}, f"{counted(removed, f'{what} job')} of {name} removed")
+
+
+@queue.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.pass_obj
+def remove(session: Session, names: tuple[str, ...]) -> None:
+    """Remove queues that nobody needs any more: those without jobs and workers. Their figures go with them."""
+    for name in names:
+        for shard in queues_named(session, name):
+            _remove(session, shard)
+    session.show({"removed": list(names)}, f"{', '.join(names)} removed")
+
+
+def _remove(session: Session, shard: Queue) -> None:
+    try:
+        session.run(shard.remove())
+    except WrongState as error:
+        name = shard_name(shard)
+        raise WrongState(f'{name}: {error}. See "streamq queue stats {name}"') from error
 
 
 def _numbers(stats: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Steering: pause, cancel, promote, dead letters, purge."""
+"""Steering: pause, cancel, promote, dead letters, purge, remove."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "promote",
     "purge",
     "purge_step",
+    "remove",
     "resume",
     "retry",
     "retry_all",
@@ -94,6 +95,11 @@ def purge(anchor: str, now: int, what: str) -> Flow[int]:
         step = yield purge_step(anchor, now, what, step.cursor, step.bound)
         total += step.touched
     return total
+
+
+def remove(anchor: str, now: int) -> Call[bool]:
+    """The queue goes away with its figures; False when there is none. Raises WrongState while it has jobs or workers."""
+    return Call("remove", anchor, (now,), flag)
 
 
 def _step(reply: Any) -> Step:

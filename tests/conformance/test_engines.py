@@ -8,7 +8,7 @@ import pytest
 
 from drivers import Driver
 from streamq.config import Durability
-from streamq.errors import JobNotFound, LimitExceeded, ProtocolError, StaleCall, UniqueConflict
+from streamq.errors import JobNotFound, LimitExceeded, ProtocolError, StaleCall, UniqueConflict, WrongState
 from streamq.protocol.consume import Taken, plain, settle
 from streamq.protocol.enqueue import NewJob
 from streamq.protocol.keys import reply_key
@@ -170,6 +170,24 @@ def test_a_purge_removes_one_kind_only(driver: Driver, queue: Queue, worker: Wor
     assert before == {"pending": 2, "delayed": 1, "dead": 1}
     assert driver.follow(queue.purge(what)) == before[what]
     assert {name: depth(driver, queue, name) for name in before} == {**before, what: 0}
+
+
+def test_a_queue_is_removed_when_it_has_neither_jobs_nor_workers(
+    driver: Driver, queue: Queue, worker: Worker
+) -> None:
+    push(driver, queue, MAIL)
+    with pytest.raises(WrongState, match="1 pending"):
+        driver.run(queue.remove())
+    ((level, entry, _),) = worker.take()
+    worker.settle("done", level, entry)
+    with pytest.raises(WrongState, match="1 worker serves"):
+        driver.run(queue.remove())
+    driver.run(queue.retire(worker.consumer))
+    assert driver.run(queue.remove())
+    assert depth(driver, queue, "completed") == 0
+    assert not driver.run(queue.remove())
+    push(driver, queue, MAIL)
+    assert depth(driver, queue, "pending") == 1
 
 
 def test_a_waiting_job_is_cancelled_and_a_running_one_is_asked(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,31 @@ def test_a_worker_starts_anew_when_a_file_changes(shop: Shell) -> None:
         worker.terminate()
         assert worker.wait(30) == 0
     assert (before, after) == ("welcome to a@b.c", "good morning to a@b.c")
+
+
+def test_a_worker_starts_anew_when_code_changes_that_the_app_was_imported_from(
+    shop: Shell, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    (code / "letters" / "texts").mkdir(parents=True)
+    (code / "letters" / "__init__.py").touch()
+    (code / "letters" / "texts" / "__init__.py").write_text('GREETING = "welcome"\n')
+    (code / "signature.py").write_text('NAME = "us"\n')
+    imports = (
+        f"import sys\n\nsys.path.append('{code}')\nfrom letters.texts import GREETING\nimport signature\n"
+    )
+    (shop.folder / "shop.py").write_text(SHOP + imports)
+    (shop.folder / "elsewhere").mkdir()
+    elsewhere = replace(shop, folder=shop.folder / "elsewhere")
+    with elsewhere.started("work", str(shop.folder / "shop.py"), "--workers", "1", "--reload") as worker:
+        assert worker.stderr is not None
+        for path in (code / "letters" / "texts" / "__init__.py", code / "signature.py"):
+            put_in = ("enqueue", "send_email", "a@b.c", "--queue", "mail", "--wait", "30s", "--json")
+            assert shop.call(*put_in).document["result"] == "welcome to a@b.c"
+            path.write_text(path.read_text() + "# changed\n")
+            assert any(f"{path.name} has changed" in line for line in worker.stderr)
+        worker.terminate()
+        assert worker.wait(30) == 0
 
 
 def test_the_trial_sends_jobs_through_a_real_worker(shop: Shell) -> None:
@@ -243,6 +269,20 @@ def test_a_queue_is_paused_resumed_and_purged(shop: Shell) -> None:
     assert "--yes" in shop.call("queue", "purge", "mail", code=2).err, "nobody can be asked in a pipe"
     assert shop.call("queue", "purge", "mail", "--yes", "--json").document == {"queue": "mail", "removed": 3}
     assert "did you mean mail?" in shop.call("queue", "pause", "mial", code=1).err
+
+
+def test_queues_that_are_empty_are_removed_and_others_stay(shop: Shell) -> None:
+    for queue in ("mail", "customer:1", "customer:2"):
+        shop.call("enqueue", "sync", "--queue", queue)
+    shop.call("queue", "purge", "customer:1", "--yes")
+    shop.call("queue", "purge", "customer:2", "--yes")
+    assert shop.call("queue", "remove", "customer:1", "customer:2", "--json").document == {
+        "removed": ["customer:1", "customer:2"]
+    }
+    refusal = shop.call("queue", "remove", "mail", code=1).err
+    assert "mail: the queue has jobs: 1 pending or active" in refusal
+    assert [row["queue"] for row in shop.call("queue", "list", "--json").document] == ["mail"]
+    assert "there is no queue 'customer:1'" in shop.call("queue", "remove", "customer:1", code=1).err
 
 
 def test_output_in_a_pipe_is_plain_lines(shop: Shell) -> None:

@@ -122,6 +122,7 @@ REFUSED: dict[str, tuple[str, str, list[object]]] = {
     "a good job before a bad one": ("INVALID", "enqueue", ["-", "0", "0", "5", "mail", "x", "5", "not a name", "x"]),
     "two due times": ("INVALID", "enqueue", ["-", "0", "0", "5:4", "mail", "x", "delay", "1", "at", "1"]),
     "a level above nine": ("INVALID", "enqueue", ["-", "0", "0", "10", "mail", "x"]),
+    "a removal of what is used": ("STATE", "remove", []),
     "an unknown outcome": ("INVALID", "take", ["{consumer}", "0", "1", "0", "forget", "5", "1-1", "0"]),
     "a bad settlement behind a good one": (
         "INVALID", "take", ["{consumer}", "0", "0", "0", "ok", "9", "1", "", "{running_entry}", "dead", "9", "x", "0"],

@@ -41,6 +41,7 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (control.retry_step(A, 0), STEP),
     (control.purge_step(A, 0, "dead"), STEP),
     (control.drop(A, 0, "5-1-1"), 1),
+    (control.remove(A, 0), 1),
     (inspect.stats(A), [b"pending", 5, b"paused", b"0"]),
     (inspect.job(A, 0, "5-1-1"), [b"state", b"dead"]),
     (inspect.explain(A, 0, "5-1-1"), [b"pending", b"it waits"]),
