@@ -74,9 +74,7 @@ class _Share(click.ParamType[tuple[str, int]]):
 )
 @click.option("--health", "health_port", type=click.IntRange(0, 65_535), help="Port for /live and /ready.")
 @click.option("--log", type=click.Choice(["text", "json"]), help="Form of the log.  [default: text]")
-@click.option(
-    "--reload", "reloads", is_flag=True, help="Start anew when a Python file changes; for development."
-)
+@click.option("--reload", "reloads", is_flag=True, help="Start anew when the code changes; for development.")
 @click.pass_obj
 def work(session: Session, /, app: str | None, reloads: bool, **options: Any) -> int:
     """Run the jobs of an App, as in "streamq work shop".
@@ -96,9 +94,11 @@ def work(session: Session, /, app: str | None, reloads: bool, **options: Any) ->
 def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, **options: Any) -> int:
     app = session.app
     _warn_of_strangers(app, [name for name, _ in queues])
+    from streamq.cli.reloading import name_code
     from streamq.durations import seconds
     from streamq.worker import run
 
+    name_code()
     settings = {name: options.pop(name) for name in ("health_port", "log", "workers", "concurrency")}
     given = {name: value for name, value in settings.items() if value is not None}
     app.config = replace(app.config, **given)
