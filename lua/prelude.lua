@@ -25,13 +25,31 @@ local sq = {
   DEAD_AGE = 7776000000,       -- ms that they are kept: 90 days
 }
 
--- Registers sq1_<name>. A refusal inside becomes an error reply, anything else is raised as it is.
+-- Where an error was raised, as `user_function:<line>`. Only error() can say it; C functions and tail calls have no place.
+local function raised_at()
+  for level = 4, 6 do
+    local _, place = pcall(error, '', level)
+    if place ~= '' then return string.gsub(place, ': $', '') end
+  end
+end
+
+-- The error reply for what a function raised. The text of an error of Lua names its place already, that of a command
+-- does not; its first word stays the first, since clients know errors by it.
+local function explained(raised)
+  if type(raised) ~= 'table' then return 'ERR ' .. tostring(raised) end
+  return raised.refusal or tostring(raised.err) .. ' (' .. (raised_at() or 'somewhere') .. ')'
+end
+
+-- Registers sq1_<name>. What is raised inside, a refusal or a bug, becomes an error reply.
 function sq.register(name, flags, fn)
-  redis.register_function{function_name = 'sq1_' .. name, flags = flags, callback = function(keys, args)
-    local ok, reply = pcall(fn, keys[1], args)
+  local anchor, args
+  local function run() return fn(anchor, args) end
+  redis.register_function{function_name = 'sq1_' .. name, flags = flags, callback = function(keys, given)
+    anchor, args = keys[1], given
+    local ok, reply = xpcall(run, explained)
+    args = nil
     if ok then return reply end
-    if type(reply) == 'table' and reply.refusal then return redis.error_reply(reply.refusal) end
-    error(reply)
+    return redis.error_reply(reply)
   end}
 end
 

@@ -28,7 +28,7 @@ REVISION = 1  # raised by whoever changes lua/ after a release
 Command = tuple[Argument, ...]
 
 _STAMP = re.compile(rb"^-- rev (\d+) ([0-9a-f]{12})( checkout)?$", re.MULTILINE)
-_CHUNK = re.compile(r"@?user_(?:function|script):(\d+)")
+_CHUNK = re.compile(r"@?user_(?:function|script): ?(\d+)")  # Redis 6 writes a blank
 
 # Two lines, as many as the header of a library has, so that line numbers of errors mean the same in both. No server
 # without functions is sure to have shard channels; a link to such a server subscribes to plain ones.

@@ -39,6 +39,7 @@ class Burials:
         self._engine, self._convicted = engine, convicted
         self._due: list[Death] = []
         self._not_before = 0.0
+        self.have_failed = False  # at the last try; the server is away
         self._crashes: dict[tuple[str, str], int] = {}
         self._failures = Repeats()
         self._log = structlog.get_logger("streamq.supervisor")
@@ -49,6 +50,7 @@ class Burials:
     def add(self, death: Death) -> None:
         """One more is due."""
         self._due.append(death)
+        self.have_failed = False
 
     def proceed(self, now: float) -> None:
         """Do what is due, unless that failed a moment ago."""
@@ -58,7 +60,7 @@ class Burials:
             try:
                 self._bury(death)
             except StreamqError as error:
-                self._not_before = clock() + AGAIN
+                self._not_before, self.have_failed = clock() + AGAIN, True
                 if times := self._failures.met(now):
                     self._log.warning(
                         "worker.jobs_not_given_back_yet", pid=death.child.pid, error=str(error), times=times

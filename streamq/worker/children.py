@@ -21,7 +21,7 @@ from streamq.errors import StreamqError
 from streamq.worker.burial import Burials
 from streamq.worker.child import Child, Death
 from streamq.worker.page import FOREVER, Page
-from streamq.worker.process import SIGNALS, be_worker, preload
+from streamq.worker.process import HELD, be_worker, preload
 from streamq.worker.rescue import release_unbegun
 from streamq.worker.worker import Worker
 
@@ -69,12 +69,12 @@ class Children:
         sys.stdout.flush()
         sys.stderr.flush()
         supervisor = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         pid = os.fork()
         if pid == 0:
             be_worker(self._app, make, page, supervisor)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child = self._alive[pid] = Child(pid, page, anchors, alone)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # from here on it gets what the supervisor gets
         return child
 
     def signal(self, number: int) -> None:

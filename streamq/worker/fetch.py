@@ -20,6 +20,7 @@ from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
 from streamq.protocol.consume import Taken, handed_out, report, take
+from streamq.protocol.inspect import job as look_at
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite
@@ -320,6 +321,8 @@ class Fetch:
         match command.split(" "):
             case ["cancel", level, entry]:
                 self._cancel(level.encode(), entry.encode())
+            case ["dead", job]:
+                self._tell_of_death(job)
             case _:
                 self._notices.trouble("worker.unknown_command", command=command[:100])
 
@@ -330,6 +333,16 @@ class Fetch:
             lot.consumer.outbox.add(
                 unbegun(row, lot, Verdict("cancelled", reason="cancelled before it began"))
             )
+
+    def _tell_of_death(self, job: str) -> None:
+        """A job died whose worker was lost, so that none can tell of it but us."""
+        call = look_at(self.post.anchor, 0, job)
+
+        def told(answer: asyncio.Future[Any]) -> None:
+            if not answer.cancelled() and answer.exception() is None:
+                self._notices.died(f"{self.post.place}-{job}", call.read(answer.result()))
+
+        self.send(call).add_done_callback(told)
 
     # When to call
 

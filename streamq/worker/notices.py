@@ -5,7 +5,7 @@ Nothing is paid for a job that completed when nobody listens: neither a debug lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -61,6 +61,14 @@ class Notices:
             getattr(self._log, _LEVELS[name])(name, job=ending.job, task=task, **fields)
         if self._observers.wants(name):
             self._observers.tell(Event(name, ending.job, task, self._queue, fields))
+
+    def died(self, job: str, record: Mapping[str, str]) -> None:
+        """A job became a dead letter because its workers were lost."""
+        if record.get("state") != "dead":  # somebody retries it already
+            return
+        task, fields = record.get("task"), {name: record.get(name, "") for name in ("reason", "error")}
+        self._log.error("job.dead", job=job, task=task, **fields)
+        self._observers.tell(Event("job.dead", job, task, self._queue, fields))
 
     def started(self, job: str, task: str) -> None:
         """A handler is called."""

@@ -27,14 +27,11 @@ if TYPE_CHECKING:
 
     from streamq.app import App
 
-__all__ = ["SIGNALS", "Exit", "be_worker", "preload"]
+__all__ = ["HELD", "Exit", "be_worker", "preload"]
 
-
-SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)  # blocked from before the fork until the worker hears them
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what the worker hears
+DEAF_TO = (signal.SIGINT, signal.SIGHUP)
+HELD = (*SIGNALS, *DEAF_TO)  # blocked from before the fork until they mean the worker
 
 
 class Exit(IntEnum):
@@ -85,8 +82,9 @@ def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (*SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, DEAF_TO)
 
 
 def _run(app: App, make: Callable[[], Worker]) -> str:

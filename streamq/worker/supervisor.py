@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor", "run"]
 
 TURN = 0.05  # seconds between two looks at the children
+PATIENCE = 2.0  # seconds to wait for an answer of the server: meanwhile nobody looks after the children
 ALONE = 2  # suspects that run at a time, each in a child of its own
 PAUSES = (
     0.02,
@@ -98,7 +99,7 @@ class Supervisor:
     def __init__(self, app: App, slots: Mapping[str, int], count: int, limits: Limits) -> None:
         self._app, self._slots, self._count, self._limits = app, slots, count, limits
         lease = app.config.lease
-        patience = min(app.config.reply_timeout, lease / 6)
+        patience = min(app.config.reply_timeout, lease / 6, PATIENCE)
         self._config = replace(
             app.config, reply_timeout=patience, connect_timeout=patience, reconnect_for=patience / 2
         )
@@ -110,7 +111,7 @@ class Supervisor:
         self._burials = Burials(self._engine, self._convicted)
         self._children = Children(app, self._engine, self._burials)
         self._suspects: dict[str, int] = {}
-        self._signals: deque[int] = deque()
+        self._signals: deque[tuple[int, bool]] = deque()  # number, and whether we were stopping
         self._due = {"renew": 0.0, "start": 0.0, "alone": 0.0}
         self._failures = self._code = 0
         self._is_stopping = self._is_empty = self._is_paused = False
@@ -140,13 +141,13 @@ class Supervisor:
     def _turn(self) -> None:
         now = clock()
         while self._signals:
-            self._obey(self._signals.popleft(), now)
+            self._tell_of(self._signals.popleft())
         deaths = self._children.reap()
         self._burials.proceed(now)
         for death in deaths:
             self._mourn(death, now)
         self._children.kill_stuck(now)
-        if now >= self._due["renew"]:
+        if now >= self._due["renew"] and (len(self._children) or not self._is_stopping):
             self._renew(now)
         if now > self._leave_by:
             self._children.signal(signal.SIGKILL)
@@ -156,8 +157,9 @@ class Supervisor:
         self._fork_alone(now)
 
     def _is_over(self) -> bool:
-        if clock() > self._leave_by and not len(self._children):
-            return True  # the server is away, and cannot be told whose jobs are to be given back
+        is_away = self._burials.have_failed or clock() > self._leave_by
+        if self._is_stopping and not len(self._children) and is_away:
+            return True  # the server cannot be told whose jobs are to be given back: their leases will end
         if not self._children.is_clear:
             return False
         return self._is_stopping or (self._is_empty and not any(self._suspects.values()))
@@ -180,11 +182,17 @@ class Supervisor:
         self._close_health()
         worker = Worker(self._app, queues=self._slots, limits=self._limits, page=page)
         worker.pause(self._is_paused)
+        return self._told(worker)
+
+    def _told(self, worker: Worker) -> Worker:
+        """A signal that came just before the fork holds for the child as well."""
+        if self._is_stopping:
+            worker.stop()
         return worker
 
     def _fork_alone(self, now: float) -> None:
         """A process of its own for each suspect, some at a time."""
-        if self._is_stopping or now < self._due["alone"]:
+        if self._is_stopping or self._is_paused or now < self._due["alone"]:
             return
         running = [child.anchors[0] for child in self._children if child.alone]
         for queue, anchor in zip(self._slots, self._anchors, strict=True):
@@ -197,7 +205,7 @@ class Supervisor:
     def _lone_worker(self, queue: str, page: Page) -> Worker:
         self._close_health()
         limits = replace(self._limits, burst=False, max_jobs=None)
-        return Worker(self._app, queues={queue: 1}, limits=limits, page=page, alone=True)
+        return self._told(Worker(self._app, queues={queue: 1}, limits=limits, page=page, alone=True))
 
     def _mourn(self, death: Death, now: float) -> None:
         """What follows from the end of a child."""
@@ -276,7 +284,7 @@ class Supervisor:
     # Signals
 
     def _listen(self, selector: selectors.BaseSelector) -> None:
-        """Signals only leave their number and wake the loop."""
+        """Signals are obeyed at once, also while the server is waited for, and wake the loop."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
@@ -284,28 +292,39 @@ class Supervisor:
         selector.register(ours, selectors.EVENT_READ, lambda: ours.recv(64))
         self._pipe = (ours, theirs)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-            signal.signal(number, lambda number, frame: self._signals.append(number))
+            signal.signal(number, lambda number, frame: self._obey(number))
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         if not self._config.health_port:
             return
         self._health = Health(self._config.health_host, self._config.health_port, self._readiness)
         self._health.register(selector)
 
-    def _obey(self, number: int, now: float) -> None:
+    def _obey(self, number: int) -> None:
+        """In the signal's handler: between any two steps of the loop, so it is only said later (see ``_tell_of``)."""
+        again = self._is_stopping
+        self._signals.append((number, again))
         match number:
             case signal.SIGTERM | signal.SIGINT:
-                self._log.info("supervisor.leaving", at_once=self._is_stopping)
-                grace = EXTRA if self._is_stopping else self._limits.timeout + EXTRA
-                self._is_stopping, self._leave_by = True, now + grace
-                self._children.signal(signal.SIGTERM)
+                self._is_stopping = True
+                self._leave_by = clock() + EXTRA + (0 if again else self._limits.timeout)
+                for child in self._children:
+                    if again or not child.is_leaving:  # a second one means: at once
+                        self._children.send(child, signal.SIGTERM)
             case signal.SIGHUP:
-                self._log.info("supervisor.replacing", workers=self._count)
                 self._to_replace = deque(child for child in self._children if not child.alone)
             case signal.SIGUSR1 | signal.SIGUSR2:
-                paused = number == signal.SIGUSR1
-                self._log.info("supervisor.paused" if paused else "supervisor.resumed")
-                self._is_paused = paused  # also for children to come
+                self._is_paused = number == signal.SIGUSR1  # also for children to come
                 self._children.signal(number)
+
+    def _tell_of(self, obeyed: tuple[int, bool]) -> None:
+        number, was_stopping = obeyed
+        match number:
+            case signal.SIGTERM | signal.SIGINT:
+                self._log.info("supervisor.leaving", at_once=was_stopping)
+            case signal.SIGHUP:
+                self._log.info("supervisor.replacing", workers=self._count)
+            case _:
+                self._log.info("supervisor.paused" if number == signal.SIGUSR1 else "supervisor.resumed")
 
     def _close_health(self) -> None:
         """Also in the children, which would keep the port."""

@@ -205,6 +205,7 @@ class Worker:
             self._log.warning("worker.left_unsettled", hint="a handler hangs or the server is away")
             running.cancel()
             await asyncio.wait([running])
+            _ = running.cancelled() or running.exception()  # known, and said already
         elif not running.cancelled():
             running.result()
 

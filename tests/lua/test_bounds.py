@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shards import LEASE, Shard
 
 PROMOTED, GIVEN, PURGED = 250, 100, 500
@@ -40,6 +42,23 @@ def test_a_call_takes_at_most_100_deliveries_from_a_dead_consumer_and_the_next_o
     assert [shard.call("recover") for _ in range(3)] == [GIVEN, 50, 0]
     assert (owned(shard, "lost"), owned(shard, consumer)) == (250, 0)
     assert shard.client.hexists(shard.key("consumers"), consumer) is False
+
+
+@pytest.mark.parametrize("ending", ["expired", "cancelled"])
+def test_a_take_that_met_only_jobs_that_had_ended_says_to_come_again_at_once(
+    shard: Shard, ending: str
+) -> None:
+    consumer, pairs = shard.register(), ["expires", "1"] if ending == "expired" else ["tags", "t"]
+    ended = shard.enqueue(*["5:2", "mail", "x", *pairs] * 100)
+    (live,) = shard.enqueue("5", "mail", "live")
+    if ending == "cancelled":
+        for entry in ended:
+            assert shard.call("cancel", f"5-{entry}") == b"CANCELLED"
+    shard.now += 10
+    first = shard.call("take", consumer, 0, 1, 0)
+    given, sleep = first[9], first[4]
+    assert (given, sleep) == ([], 1)
+    assert [row[0].decode() for _, row in shard.take(consumer, 1)] == [live]
 
 
 def test_a_lease_that_ends_over_many_deliveries_is_recovered_in_parts(shard: Shard) -> None:

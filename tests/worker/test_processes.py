@@ -114,6 +114,25 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
 
 
+def test_a_job_that_lost_its_workers_too_often_is_told_of(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    run, queue = yard.app.run, yard.app.queue("default")
+    with Crew(valkey, tmp_path, lease=1) as crew:
+        until(lambda: stats(yard.app)["idle"] == 1)
+        crew.signal(signal.SIGUSR1)
+        until(lambda: stats(yard.app)["idle"] == 0)
+        job = yard.add.enqueue(1, 2)
+        for _ in range(10):
+            gone = run(queue.register(100)).consumer
+            taken = run(queue.pop(gone, 1, isolate=1))
+            assert taken.groups or taken.alone
+            until(lambda gone=gone: run(queue.recover()) or gone not in str(run(queue.workers())))
+        until(crew.heard("job.dead", job.id, "add"))
+        [told] = crew.logged("job.dead")
+        assert (told["reason"], told["error"]) == ("lost", "its worker was lost 10 times while it ran")
+
+
 def test_no_exit_code_of_a_handler_ends_the_workers(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
     codes = (Exit.STOPPED, Exit.FAILED, Exit.MISCONFIGURED, Exit.WORN, Exit.EMPTY)
     with Crew(valkey, tmp_path) as crew:
@@ -306,6 +325,20 @@ def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
         until(lambda: len(crew.lines("begin", "long")) == 2)
 
 
+def test_deadlines_hold_while_the_server_hangs(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path) as crew:
+        yard = yard_at(server)
+        job, _ = yard.late.enqueue("late"), yard.nap.enqueue("meanwhile", 0.5)  # of which statistics are told
+        until(lambda: len(crew.lines("begin")) == 2)
+        os.kill(server.pid, signal.SIGSTOP)
+        until(lambda: crew.lines("ended", "late"))
+        os.kill(server.pid, signal.SIGCONT)
+        with pytest.raises(JobFailed, match="it ran longer than 2 s"):
+            job.result(timeout=20)
+
+
 def test_a_running_job_is_cancelled_and_its_handler_knows(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
@@ -316,6 +349,37 @@ def test_a_running_job_is_cancelled_and_its_handler_knows(
         until(lambda: crew.lines("cancelled", "asked"), seconds=2)
         assert crew.lines("cancelled", "asked", "True")
         until(lambda: stats(yard.app)["cancelled"] == 1)
+
+
+def test_term_is_obeyed_while_the_supervisor_waits_for_a_server_that_hangs(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path, workers=2, timeout=0.1) as crew:
+        yard_at(server).stubborn.enqueue("runs")
+        [begun] = until(crew.begun("runs"))
+        until(lambda: server.raw.zcard("sq:{default}:idle") == 2)
+        [other] = [child for child in crew.children() if str(child.pid) != begun.split()[2]]
+        os.kill(server.pid, signal.SIGSTOP)
+        other.kill()
+        until(lambda: not psutil.pid_exists(other.pid), what="the supervisor's look at its death")
+        crew.signal(signal.SIGTERM)
+        until(lambda: crew.lines("cancelled", "runs"))
+        assert not crew.logged("supervisor.leaving")
+        os.kill(server.pid, signal.SIGCONT)
+        assert crew.wait() == 0
+
+
+def test_a_worker_whose_server_is_away_ends_when_it_is_told_to(
+    tmp_path: Path, yard_at: Callable[[Server], ModuleType]
+) -> None:
+    with Server("valkey") as server, Crew(server, tmp_path, workers=2, timeout=0.1) as crew:
+        yard_at(server).stubborn.enqueue("runs")
+        until(crew.begun("runs"))
+        server.kill()
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert crew.logged("worker.left_unsettled")
+        assert "Traceback" not in crew.log.read_text()
 
 
 def test_usr1_pauses_and_usr2_goes_on(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:

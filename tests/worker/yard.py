@@ -122,6 +122,16 @@ async def stubborn(ctx: Context, name: str) -> None:
         raise
 
 
+@app.task(result_ttl="1m", timeout=2, attempts=1)
+async def late(name: str) -> None:
+    write("begin", name, os.getpid())
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        write("ended", name)
+        raise
+
+
 @app.task(result_ttl="1m", timeout=0.3, attempts=2, backoff=0.05)
 async def holds_the_interpreter(name: str) -> None:
     write("begin", name, os.getpid())
