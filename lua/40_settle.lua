@@ -3,16 +3,23 @@
 -- Effects are written before XACK and XDEL, in the same call. Functions: finish.
 
 local KNOWN = {delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true}
-local LONG = '%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d'   -- may be above 64 bits
+local SHORT = 20                 -- bytes of an id whose numbers are surely below 2^64
 local settlers = {}
 
--- k entry ids from args[i] on, looked at all together: 0.3 us less an id than one by one (2026-11-24).
+-- Looked at all together: 0.3 us less an id than one by one (2026-11-24).
+local function are_entries(entries)
+  for k = 1, #entries do
+    if #entries[k] > SHORT then return false end
+  end
+  local rest, found = string.gsub(table.concat(entries, ' ') .. ' ', '%d+%-%d+ ', '')
+  return rest == '' and found == #entries
+end
+
+-- k entry ids from args[i] on.
 local function read_entries(args, i, k)
   if i + k - 1 > #args then sq.refuse('INVALID', 'fewer entries than their count, ' .. k) end
   local entries = {unpack(args, i, i + k - 1)}
-  local joined = table.concat(entries, ' ') .. ' '
-  local rest, found = string.gsub(joined, '%d+%-%d+ ', '')
-  if rest ~= '' or found ~= k or string.find(joined, LONG) then
+  if not are_entries(entries) then
     for _, entry in ipairs(entries) do sq.entry(entry) end
   end
   return entries

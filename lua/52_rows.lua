@@ -1,12 +1,18 @@
--- What is handed out: the row of a delivery. A plain entry is its own row; behind an entry of a job with a record stands
--- the record. Some entries end here instead: cancelled before, asked to stop before they were lost, expired, malformed.
+-- What is handed out: rows, three values for a delivery in one flat list (a table for each costs 0.5 us more, 2026-11-24):
+-- entry, task, body of a plain job; entry, @ and {job, task, body, attempt, created} of one with a record. Some entries end here instead: cancelled before, asked to stop before they were lost, expired, malformed.
 -- What must hold: whatever was read from the group is handed out or settled in the same call.
 
--- {entry, {@, job, task, body, attempt, created}}, or nil when the record is gone. Body is false above INLINE_BYTES.
-function sq.record_row(c, entry, job)
+function sq.put_row(rows, entry, field, value)
+  local n = #rows
+  rows[n + 1], rows[n + 2], rows[n + 3] = entry, field, value
+  return true
+end
+
+-- The third value of a row with a record, and what was read for it; nil when that is gone. Body is false above INLINE_BYTES.
+function sq.record_value(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'task', 'body', 'attempt', 'created', 'expires', 'until', 'unique')
   if not r[1] then return nil end
-  return {entry, {sq.RECORD, job, r[1], r[2], tonumber(r[3] or 0) or 0, r[4]}}, r
+  return {job, r[1], r[2], tonumber(r[3] or 0) or 0, r[4]}, r
 end
 
 -- A cancelled job's entry that was left to be dropped.
@@ -34,35 +40,35 @@ local function malformed(c, level, entry, fields, sentence)
   sq.bury(c, job, 'malformed', sentence, '')
 end
 
-local function open(c, level, entry, fields)
+local function open(c, level, entry, fields, rows)
   if not string.find(fields[2], '^%d%-%d+%-%d+$') then
     return malformed(c, level, entry, fields, 'its entry names a job with an id of another form')
   end
-  local row, r = sq.record_row(c, entry, fields[2])
-  if not row then return malformed(c, level, entry, fields, 'its entry names a job that has no record') end
+  local value, r = sq.record_value(c, fields[2])
+  if not value then return malformed(c, level, entry, fields, 'its entry names a job that has no record') end
   if r[5] and not r[3] and (tonumber(r[5]) or c.now) < c.now then
     sq.finish_job(c, fields[2], r[1], 'expired')
     sq.forget_delivery(c, level, entry)
     sq.remove(c, level, entry)
-    return nil
+    return false
   end
   if r[6] == 'start' then sq.free(c, r[7], fields[2], 'start') end
-  return row
+  return sq.put_row(rows, entry, sq.RECORD, value)
 end
 
--- The row of an entry that this call has given to the caller, or nil; `tomb` tells that it had ended before.
-function sq.admit(c, level, raw)
+-- Puts the row of an entry that this call has given to the caller; whether there is one, and whether it had ended before.
+function sq.admit(c, level, raw, rows)
   local entry, fields = raw[1], raw[2]
   if #fields ~= 2 or #fields[1] > 128 then
     return malformed(c, level, entry, fields, 'its entry has not the one field, task and body, that a job has')
   end
-  if c.cancels == 0 and fields[1] ~= sq.RECORD then return raw end
+  if c.cancels == 0 and fields[1] ~= sq.RECORD then return sq.put_row(rows, entry, fields[1], fields[2]) end
   local cancel = c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry)
   if cancel == 'gone' then
     drop_tomb(c, level, entry)
-    return nil, true
+    return false, true
   end
   if cancel then return cancelled(c, level, entry, fields) end
-  if fields[1] ~= sq.RECORD then return raw end
-  return open(c, level, entry, fields)
+  if fields[1] ~= sq.RECORD then return sq.put_row(rows, entry, fields[1], fields[2]) end
+  return open(c, level, entry, fields, rows)
 end

@@ -10,8 +10,7 @@ local ROUNDS = 64                -- comparisons a call
 local function claim_lost(c, me, level, first, n, rows)
   local claimed = redis.call('XAUTOCLAIM', sq.stream(c, level), sq.GROUP, me.id, sq.FOREVER, first, 'COUNT', n)
   for _, raw in ipairs(claimed[2]) do
-    local row = raw and sq.admit(c, level, raw)
-    if row then rows[#rows + 1] = row end
+    if raw then sq.admit(c, level, raw, rows) end
   end
   local vanished = #(claimed[3] or {})
   sq.count(c, 'active:' .. level, -vanished)
@@ -30,8 +29,8 @@ local function read_new(c, me, level, n, rows)
     if c.adding[level] then c.adding[level].head = false end
   end
   for _, raw in ipairs(entries) do
-    local row, tomb = sq.admit(c, level, raw)
-    if row then rows[#rows + 1] = row elseif tomb then tombs = tombs + 1 end
+    local _, tomb = sq.admit(c, level, raw, rows)
+    if tomb then tombs = tombs + 1 end
   end
   sq.count(c, 'pending:' .. level, tombs - #entries)
   sq.count(c, 'active:' .. level, #entries - tombs)
@@ -62,7 +61,7 @@ local function fill(c, me, n, groups)
     if #rows > 0 then
       groups[#groups + 1] = level
       groups[#groups + 1] = rows
-      got = got + #rows
+      got = got + #rows / 3
     end
   end
   return got
@@ -76,8 +75,7 @@ local function claim_suspects(c, me, k, groups)
       local raw = redis.call('XCLAIM', sq.stream(c, level), sq.GROUP, me.id, 0, found[1])[1]
       sq.switch(c, 'suspects', -1)
       k = k - 1
-      local row = raw and sq.admit(c, level, raw)
-      if row then rows[#rows + 1] = row end
+      if raw then sq.admit(c, level, raw, rows) end
     end
     if #rows > 0 then
       groups[#groups + 1] = level
@@ -138,8 +136,9 @@ local function adopt(anchor, args)
       local rows = {}
       for _, found in ipairs(redis.call('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', sq.BATCH, me.id)) do
         local fields = sq.row(c, level, found[1])
-        local row = fields and (fields[1] == sq.RECORD and sq.record_row(c, found[1], fields[2]) or {found[1], fields})
-        if row then rows[#rows + 1] = row end
+        local value = fields and fields[2]
+        if fields and fields[1] == sq.RECORD then value = sq.record_value(c, value) or {value, '?', '', 0, 0} end
+        if fields then sq.put_row(rows, found[1], fields[1], value) end
       end
       if #rows > 0 then
         groups[#groups + 1] = level

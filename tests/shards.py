@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 
+from streamq.protocol.consume import handed_out
+
 NOW = 1_700_000_000_000
 LEASE = 3_000
 
@@ -47,7 +49,7 @@ class Shard:
         """What is handed out, as pairs of level and row."""
         reply = self.call("take", consumer, 0, n, isolate, *settlements)
         groups = reply[9] + reply[10]
-        return [(groups[i].decode(), row) for i in range(0, len(groups), 2) for row in groups[i + 1]]
+        return [(level.decode(), row) for level, rows in handed_out(groups) for row in rows]
 
     def picture(self) -> Picture:
         """All keys with their exact content, and whether they end by themselves."""

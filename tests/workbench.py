@@ -10,12 +10,13 @@ from typing import Any
 
 from streamq.app import App
 from streamq.config import Config
+from streamq.protocol.consume import Row
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
 from streamq.worker.outbox import Ending, Outbox
 from streamq.worker.page import Page
 from streamq.worker.plan import Plan
-from streamq.worker.seat import Lot, Row, Seat
+from streamq.worker.seat import Lot, Seat
 
 LEVEL = b"5"
 
@@ -48,10 +49,8 @@ class Workbench:
     def row(self, task: str, *args: Any, body: bytes | None = None, **kwargs: Any) -> Row:
         """A plain delivery."""
         entry = b"%d-%d" % (int(time.time() * 1000), next(self._numbers))
-        return [
-            entry,
-            [task.encode(), self._app.payloads.pack("default", task, args, kwargs) if body is None else body],
-        ]
+        packed = self._app.payloads.pack("default", task, args, kwargs) if body is None else body
+        return entry, task.encode(), packed
 
     def put(self, *rows: Row) -> None:
         self.bench.arrive(self.lot, list(rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call
@@ -10,14 +10,17 @@ from streamq.protocol.replies import flag, integer, parts, text, texts, twos
 
 __all__ = [
     "MAX_TAKE",
+    "RECORD",
     "Adopted",
     "Finished",
     "Registered",
     "Renewed",
+    "Row",
     "Taken",
     "abandon",
     "adopt",
     "finish",
+    "handed_out",
     "plain",
     "progress",
     "recover",
@@ -32,6 +35,7 @@ __all__ = [
 MAX_TAKE = 500
 MAX_HOW = 200  # bytes
 RECORD = b"@"  # the field of an entry whose job has a record
+Row = tuple[bytes, bytes, Any]  # entry, task, body; or entry, RECORD, [job id, task, body, attempt, created]
 
 
 class Registered(NamedTuple):
@@ -93,6 +97,12 @@ def settle(
 ) -> list[Argument]:
     """The settlement of one delivery: done, retry, snooze, park, dead, cancelled or release; ``pairs`` is flat."""
     return [outcome, level, entry, len(pairs), *pairs]
+
+
+def handed_out(groups: Sequence[Any]) -> Iterator[tuple[bytes, list[Row]]]:
+    """The deliveries of a reply's ``groups``, by level."""
+    for level, flat in zip(groups[::2], groups[1::2], strict=True):
+        yield level, list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
 
 def take(

@@ -16,11 +16,12 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamq.context import current_job
+from streamq.protocol.consume import RECORD, Row
 from streamq.worker.endings import UnknownTask, given_up, raised, returned
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
-from streamq.worker.seat import FOREVER, RECORD, Lot, Row, Seat
+from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.soft import Softly
 from streamq.worker.threads import GRACE, Threads, ThreadSeat
 from streamq.worker.verdict import Stop
@@ -93,10 +94,9 @@ class Bench:
         self._arm()
 
     def _for_threads(self, lot: Lot, row: Row) -> bool:
-        fields = row[1]
-        is_recorded = fields[0] == RECORD
-        plan = self.plans.get(fields[2] if is_recorded else fields[0])
-        if plan is None or not plan.in_bulk or (is_recorded and fields[3] is None):
+        _, task, value = row
+        plan = self.plans.get(value[1] if task == RECORD else task)
+        if plan is None or not plan.in_bulk or (task == RECORD and value[2] is None):
             return False
         self.threads.arrive(row, lot, plan)
         return True
@@ -239,15 +239,15 @@ class Bench:
             while queue:
                 runner.row, runner.lot = row, lot = queue.popleft()
                 runner.plan, runner.started, turn = None, started, self._turn
-                entry, fields = row
+                entry, task_name, body = row
                 begin(lot.prefix + entry)
                 try:
-                    plan = plan_of(fields[0])
+                    plan = plan_of(task_name)
                     if plan is None or not plan.is_fast:
                         quick, result = False, await self._attend(runner)
                     else:
                         runner.plan, runner.limit = plan, plan.limit
-                        opened = plan.open(fields[1])
+                        opened = plan.open(body)
                         if opened.options:
                             quick, result = False, await self._attend(runner)
                         else:
@@ -288,8 +288,9 @@ class Bench:
         """Run a job that is not plain: it has a record, options of its own, a soft timeout, or an unknown task."""
         row, lot = runner.row, runner.lot
         runner.begin(row, lot, runner.started)
-        fields = row[1]
-        name, body = (fields[2], fields[3]) if fields[0] == RECORD else fields
+        _, name, body = row
+        if name == RECORD:
+            _, name, body, *_ = body
         plan = self.plans.get(name)
         if plan is None:
             raise UnknownTask(name.decode("utf-8", "replace"))

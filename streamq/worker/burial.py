@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
-from streamq.protocol.consume import RECORD, abandon, adopt
+from streamq.protocol.consume import RECORD, Row, abandon, adopt, handed_out
 from streamq.protocol.inspect import job
 from streamq.worker.child import Child, Death
 from streamq.worker.page import Entitled, Section, Started
@@ -92,8 +91,7 @@ class Burials:
     def _held(self, anchor: str, entitled: Entitled) -> dict[str, Started]:
         """What the server says the dead one owned. The generation is its supervisor's (see rescue)."""
         owned = self._engine.run(adopt(anchor, 0, entitled.id, entitled.generation + 1)).groups
-        levels = zip(owned[::2], owned[1::2], strict=True)
-        found = [_described(level, row) for level, rows in levels for row in rows]
+        found = [_described(level, row) for level, rows in handed_out(owned) for row in rows]
         return {one.delivery: one for one in found}
 
     def _crashed_again(self, anchor: str, held: dict[str, Started]) -> set[str]:
@@ -112,12 +110,12 @@ class Burials:
                 self._convicted(anchor, suspect, fields)
 
 
-def _described(level: bytes, row: list[Any]) -> Started:
-    delivery = f"{level.decode()}-{row[0].decode()}"
-    fields = row[1]
-    if fields[0] == RECORD:
-        return Started(delivery, fields[1].decode(), fields[2].decode("utf-8", "replace"))
-    return Started(delivery, delivery, fields[0].decode("utf-8", "replace"))
+def _described(level: bytes, row: Row) -> Started:
+    entry, task, value = row
+    delivery = f"{level.decode()}-{entry.decode()}"
+    if task == RECORD:
+        return Started(delivery, value[0].decode(), value[1].decode("utf-8", "replace"))
+    return Started(delivery, delivery, task.decode("utf-8", "replace"))
 
 
 def suspects_of(child: Child) -> list[tuple[str, Started]]:

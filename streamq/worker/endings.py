@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
+from streamq.protocol.consume import Row
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import is_misfit, keeps, ttl_of
-from streamq.worker.seat import FOREVER, Lot, Row, Seat
+from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
 
 __all__ = ["Judged", "UnknownTask", "given_up", "raised", "returned", "unbegun", "untouched"]

@@ -19,7 +19,7 @@ from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
-from streamq.protocol.consume import Taken, report, take
+from streamq.protocol.consume import Taken, handed_out, report, take
 from streamq.protocol.inspect import job as look_at
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
@@ -304,7 +304,7 @@ class Fetch:
 
     def _arrive(self, me: Consumer, groups: list[Any], fence: int) -> int:
         got = 0
-        for level, rows in zip(groups[::2], groups[1::2], strict=True):
+        for level, rows in handed_out(groups):
             self.bench.arrive(Lot(me, level, fence), rows)
             got += len(rows)
         return got

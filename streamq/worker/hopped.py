@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from streamq.context import current_job
 from streamq.errors import SoftTimeout
 from streamq.outcomes import Snooze
+from streamq.protocol.consume import Row
 from streamq.worker.plan import Call
-from streamq.worker.seat import Row, Seat
+from streamq.worker.seat import Seat
 
 __all__ = ["STRAY", "Hopped", "TimeLimit", "raise_in", "soft_timeout"]
 

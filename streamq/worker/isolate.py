@@ -118,7 +118,7 @@ class Isolation:
                 if answer.is_last:
                     pid = None
                     return _read(answer)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pid = None
             if not has_begun and self._has_died():
                 raise Judged(_HANDED_BACK) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamq.engines.base import Link
 from streamq.errors import BadPayload, ServerUnavailable
-from streamq.protocol.consume import Adopted, adopt, retire
+from streamq.protocol.consume import Adopted, adopt, handed_out, retire
 from streamq.protocol.keys import record_key
 from streamq.wire import Payloads
 from streamq.worker.bench import Bench
@@ -154,7 +154,7 @@ class Membership:
         held = running | consumer.outbox.entries()
         owned: Deliveries = set()
         is_whole = True
-        for level, rows in zip(adopted.groups[::2], adopted.groups[1::2], strict=True):
+        for level, rows in handed_out(adopted.groups):
             owned |= {(level, row[0]) for row in rows}
             is_whole = is_whole and len(rows) < LISTED
             new = [row for row in rows if (level, row[0]) not in held]

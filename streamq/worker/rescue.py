@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from streamq.engines.base import Engine
 from streamq.protocol import Argument
-from streamq.protocol.consume import adopt, finish, settle
+from streamq.protocol.consume import adopt, finish, handed_out, settle
 from streamq.worker.page import Page
 
 __all__ = ["release_unbegun"]
@@ -26,7 +26,7 @@ def release_unbegun(engine: Engine, anchors: Sequence[str], page: Page) -> int:
             owned = engine.run(adopt(anchor, 0, entitled.id, generation)).groups
             waiting = [
                 (level.decode(), row[0].decode())
-                for level, rows in zip(owned[::2], owned[1::2], strict=True)
+                for level, rows in handed_out(owned)
                 for row in rows
                 if f"{level.decode()}-{row[0].decode()}" not in begun
             ]

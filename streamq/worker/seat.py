@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from streamq.context import Context
+from streamq.protocol.consume import RECORD, Row
 from streamq.worker.verdict import Attempt, Stop
 
 if TYPE_CHECKING:
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from streamq.worker.page import Cell
     from streamq.worker.plan import Plan
 
-__all__ = ["FOREVER", "RECORD", "Lot", "Row", "Seat", "Tell"]
+__all__ = ["FOREVER", "Lot", "Seat", "Tell"]
 
 FOREVER = float("inf")
-RECORD = b"@"  # the first field of a row whose job has a record
-Row = list[Any]  # [entry, [task, body]], or [entry, ["@", job id, task, body, attempt, created]]
 Tell = Callable[["Seat", dict[str, Any]], None]
 
 
@@ -93,30 +92,30 @@ class Seat:
     @property
     def local_id(self) -> str:
         """The id of the job inside its shard."""
-        entry, fields = self.row
-        local: bytes = fields[1] if fields[0] == RECORD else self.lot.prefix + entry
+        entry, task, value = self.row
+        local: bytes = value[0] if task == RECORD else self.lot.prefix + entry
         return local.decode()
 
     @property
     def is_recorded(self) -> bool:
         """Whether the job has a record."""
-        return bool(self.row[1][0] == RECORD)
+        return self.row[1] == RECORD
 
     @property
     def task_name(self) -> str:
         """What the delivery says it is for."""
-        name: bytes = self.row[1][2 if self.is_recorded else 0]
+        name: bytes = self.row[2][1] if self.is_recorded else self.row[1]
         return name.decode("utf-8", "replace")
 
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
-        return int(self.row[1][4] or 0) + 1 if self.is_recorded else 1
+        return int(self.row[2][3] or 0) + 1 if self.is_recorded else 1
 
     @property
     def created_ms(self) -> int:
         """When the job was put in, in milliseconds of the shard."""
-        return int(self.row[1][5] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
+        return int(self.row[2][4] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
 
     def begin(self, row: Row, lot: Lot, now: float) -> None:
         """Another job takes the seat."""
@@ -124,9 +123,10 @@ class Seat:
         self.plan = self.context = self.stop = None
         self.carried, self.warned = {}, False
         self.deadline = self.soft = FOREVER
-        delivery, fields = lot.prefix + row[0], row[1]
-        if fields[0] == RECORD:
-            self.cell.describe(delivery, fields[1], fields[2])
+        entry, task, value = row
+        delivery = lot.prefix + entry
+        if task == RECORD:
+            self.cell.describe(delivery, value[0], value[1])
         self.cell.start(delivery)
 
     def allow(self, plan: Plan, carried: Mapping[str, Any]) -> None:

@@ -22,13 +22,14 @@ import structlog
 
 from streamq.context import current_job
 from streamq.errors import SoftTimeout
+from streamq.protocol.consume import RECORD, Row
 from streamq.worker.endings import given_up, raised, returned, untouched
 from streamq.worker.hopped import STRAY, Hopped, TimeLimit, raise_in, soft_timeout
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
 from streamq.worker.repeats import Repeats
-from streamq.worker.seat import RECORD, Lot, Row, Seat, Tell
+from streamq.worker.seat import Lot, Seat, Tell
 from streamq.worker.soft import soft_text
 from streamq.worker.verdict import Stop
 
@@ -322,8 +323,8 @@ class Threads:
         row, lot = seat.row, seat.lot
         ending: Ending | None = None
         try:
-            fields = row[1]
-            opened = plan.open(fields[3] if fields[0] == RECORD else fields[1])
+            _, task, value = row
+            opened = plan.open(value[2] if task == RECORD else value)
             seat.allow(plan, opened.options)
             result = plan.call(seat, opened.args, opened.kwargs)
             ending = returned(seat, clock(), result)

@@ -54,8 +54,8 @@ def bury(url: str, queue: str, error: str) -> None:
     groups = engine.run(of.pop(consumer, 100)).groups
     settlements = [
         part
-        for level, rows in zip(groups[::2], groups[1::2], strict=True)
-        for entry, _ in rows
+        for level, rows in consume.handed_out(groups)
+        for entry, *_ in rows
         for part in consume.settle("dead", level, entry, ["reason", "failed", "error", error])
     ]
     engine.run(of.settle(consumer, settlements))

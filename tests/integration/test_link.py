@@ -175,7 +175,7 @@ def test_calls_that_find_the_library_gone_load_it_once_and_are_repeated(valkey: 
         assert len(await asyncio.gather(*calls)) == 5
         counted = {name.lower(): stat["calls"] for name, stat in valkey.raw.info("commandstats").items()}
         assert counted["cmdstat_function|load"] == 1
-        assert valkey.raw.hget("sq:{mail}:counts", "enqueued") == b"5"
+        assert valkey.raw.hget("sq:{mail}:meta", "enqueued") == b"5"
 
     with_link(Config(url=valkey.url), body)
 

@@ -62,7 +62,7 @@ def test_a_cluster_runs_each_queue_where_its_slot_is(
         assert len(driver.run(queue.push([JOB])).ids) == 1
     assert {driver.run(queue.stats())["pending"] for queue in queues} == {"1"}
     assert all(node.raw.dbsize() for node in cluster)
-    assert driver.command("HGET", f"{queues[3].anchor}:counts", "enqueued") == b"1"
+    assert driver.command("HGET", f"{queues[3].anchor}:meta", "enqueued") == b"1"
     assert driver.receive(f"{queues[3].anchor}:reply:none", 0.01) is None
     driver.close()
 

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
@@ -53,7 +53,7 @@ class HandWorker:
 
     def take(self, n: int = 500) -> list[Delivery]:
         groups = self._app.run(self._queue.pop(self._name, n)).groups
-        levels = zip(groups[::2], groups[1::2], strict=True)
+        levels = consume.handed_out(groups)
         return [self._delivery(level.decode(), *row) for level, rows in levels for row in rows]
 
     def settle(self, outcome: str, taken: Delivery, *pairs: Argument) -> None:
@@ -68,10 +68,10 @@ class HandWorker:
         at = (taken.level, taken.entry)
         assert self._app.run(consume.progress(self._queue.anchor, 0, self._name, 0, at, taken.job, pairs))
 
-    def _delivery(self, level: str, entry: bytes, fields: Sequence[bytes]) -> Delivery:
-        local, task, body = (
-            fields[1:4] if fields[0] == b"@" else (f"{level}-{entry.decode()}".encode(), *fields)
-        )
+    def _delivery(self, level: str, entry: bytes, task: bytes, value: Any) -> Delivery:
+        local, body = f"{level}-{entry.decode()}".encode(), value
+        if task == consume.RECORD:
+            local, task, body = value[:3]
         args = self._app.payloads.unpack(self._queue.name, task.decode(), body).args
         return Delivery(level, entry.decode(), local.decode(), args[0])
 

@@ -22,7 +22,7 @@ from streamq.config import Config
 from streamq.engines.base import Engine
 from streamq.engines.factory import open_engine
 from streamq.errors import StaleCall
-from streamq.protocol.consume import Taken, plain, settle
+from streamq.protocol.consume import RECORD, Taken, handed_out, plain, settle
 from streamq.protocol.enqueue import NewJob
 from streamq.queue import Queue, follow
 from streamq.states import MOVES, State
@@ -293,12 +293,10 @@ class QueueMachine(RuleBasedStateMachine):
 
 def _rows(groups: list[object]) -> list[tuple[str, str, str]]:
     found = []
-    for level, rows in zip(groups[::2], groups[1::2], strict=True):
-        for entry, fields in rows:  # type: ignore[attr-defined]
-            plain_id = f"{level.decode()}-{entry.decode()}"  # type: ignore[attr-defined]
-            found.append(
-                (level.decode(), entry.decode(), fields[1].decode() if fields[0] == b"@" else plain_id)
-            )  # type: ignore[attr-defined]
+    for level, rows in handed_out(groups):
+        for entry, task, value in rows:
+            plain_id = f"{level.decode()}-{entry.decode()}"
+            found.append((level.decode(), entry.decode(), value[0].decode() if task == RECORD else plain_id))
     return found
 
 

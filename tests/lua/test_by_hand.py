@@ -26,7 +26,7 @@ def counts(shard: Shard) -> dict[str, str]:
 def test_a_job_goes_in_runs_and_is_counted(typed: Shard) -> None:
     (entry,) = typed.enqueue("5", "send_mail", '{"to": "you"}')
     consumer = typed.register()
-    assert typed.take(consumer, 1) == [("5", [entry.encode(), [b"send_mail", b'{"to": "you"}']])]
+    assert typed.take(consumer, 1) == [("5", (entry.encode(), b"send_mail", b'{"to": "you"}'))]
     assert typed.call("finish", consumer, "0", "ok", "5", "1", "one done", entry) == [b"clean", [], []]
     said = counts(typed)
     assert (said["enqueued"], said["completed"], said["active"]) == ("1", "1", "0")
@@ -65,7 +65,7 @@ def test_a_strangers_entry_with_a_later_id_stops_nobody_and_is_served(typed: Sha
     typed.client.xadd(typed.key("ready:5"), {"mail": "foreign"}, id="99999999999999-5")
     typed.enqueue("5", "mail", "after")
     rows = typed.take(typed.register(), 10)
-    assert [row[1][1] for _, row in rows] == [b"ours", b"foreign", b"after"]
+    assert [row[2] for _, row in rows] == [b"ours", b"foreign", b"after"]
 
 
 def test_what_only_looks_may_be_called_read_only_and_what_changes_may_not(typed: Shard) -> None:

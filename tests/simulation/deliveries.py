@@ -11,7 +11,7 @@ from simulation.library import LEASE
 from simulation.rows import group_rows, identify, pairs, split
 from simulation.settling import Delivery, Settlement
 from simulation.shard import Shard
-from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
+from streamq.protocol.consume import RECORD, Adopted, Finished, Registered, Renewed, Row, Taken
 
 Answers = list[Any]
 RENEWAL_TOLERANCE = 60  # ms between the driver's clock and the shard's, after steps
@@ -174,18 +174,19 @@ class Deliveries:
             raise Violation(f"delivered after it expired: {job_id}")
         if job.due > self.clock.highest_wall:
             raise Violation(f"delivered before it is due: {job_id}")
-        self._judge_content(job, row[1])
+        self._judge_content(job, row)
         job.deliveries += 1
         job.fresh = False
 
     @staticmethod
-    def _judge_content(job: Job, fields: Any) -> None:
-        record = len(fields) > 2
-        task, body = (fields[2], fields[3]) if record else fields
+    def _judge_content(job: Job, row: Row) -> None:
+        _, task, value = row
+        record = task == RECORD
+        task, body = (value[1], value[2]) if record else (task, value)
         if task.decode() != job.task or (body is not None and body.decode() != job.body):
             raise Violation(f"another job's content was delivered for {job.id}: {task!r} {body!r}")
-        if record and int(fields[4]) != job.attempts:
-            raise Violation(f"attempt {fields[4]} of {job.id} was delivered, {job.attempts} were spent")
+        if record and int(value[3]) != job.attempts:
+            raise Violation(f"attempt {value[3]} of {job.id} was delivered, {job.attempts} were spent")
 
     def saw_progress(self, args: Sequence[Any], value: bool, owners: Answers) -> None:
         consumer, _, delivery, job_id = args[:4]

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulation.settling import Delivery
+from streamq.protocol.consume import RECORD, handed_out
 
 
 def group_rows(groups: Any) -> list[tuple[str, Any]]:
-    """``[level, rows, level, rows …]`` as pairs of level and row."""
-    return [
-        (level.decode(), row) for level, rows in zip(groups[::2], groups[1::2], strict=True) for row in rows
-    ]
+    """What was handed out as pairs of level and row."""
+    return [(level.decode(), row) for level, rows in handed_out(groups) for row in rows]
 
 
 def identify(level: str, row: Any) -> tuple[Delivery, str]:
     """The delivery of a row, and whose it is."""
     entry = row[0].decode()
-    job = row[1][1].decode() if len(row[1]) > 2 else f"{level}-{entry}"
+    job = row[2][0].decode() if row[1] == RECORD else f"{level}-{entry}"
     return (level, entry), job
 
 

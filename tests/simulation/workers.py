@@ -11,7 +11,7 @@ from simulation.runs import Consumer, Run, settle
 from simulation.settling import Delivery, Settlement, finish, take
 from streamq.errors import StaleCall
 from streamq.protocol import consume
-from streamq.protocol.consume import Taken
+from streamq.protocol.consume import RECORD, Taken
 
 if TYPE_CHECKING:
     from simulation.hosts import Host
@@ -229,7 +229,7 @@ class Process:
 
     def _begin(self, consumer: Consumer, level: str, row: Any, *, alone: bool = False) -> None:
         delivery, job = identify(level, row)
-        consumer.runs[delivery] = Run(job, plain=len(row[1]) == 2)
+        consumer.runs[delivery] = Run(job, plain=row[1] != RECORD)
         self._served = self._served or alone
         self._fill_slots()
 

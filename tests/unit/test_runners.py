@@ -344,9 +344,9 @@ def test_jobs_with_records_know_their_attempt_and_large_bodies_are_fetched(run: 
     def jobs(work: Workbench) -> list[Any]:
         body = app.payloads.pack("default", "tells_attempt", (), {})
         return [
-            [b"9-1", [b"@", b"5-7-0", b"tells_attempt", body, 2, b"7"]],
-            [b"9-2", [b"@", b"5-7-1", b"large", None, 0, b"7"]],
-            [b"9-3", [b"@", b"5-7-2", b"large_in_thread", None, 0, b"7"]],
+            (b"9-1", b"@", [b"5-7-0", b"tells_attempt", body, 2, b"7"]),
+            (b"9-2", b"@", [b"5-7-1", b"large", None, 0, b"7"]),
+            (b"9-3", b"@", [b"5-7-2", b"large_in_thread", None, 0, b"7"]),
         ]
 
     work = run(drive(app, jobs))
