@@ -17,7 +17,7 @@ from typing import Any
 from streamq.errors import ConfigError, WrongCall
 from streamq.resources import Needed, Resource
 
-__all__ = ["CONTEXT", "Signature", "declared_signature", "nearest"]
+__all__ = ["CONTEXT", "Signature", "declared_signature", "generate", "nearest"]
 
 CONTEXT = "ctx"  # a first parameter of this name is the job's Context
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -88,8 +88,8 @@ def declared_signature(fn: Callable[..., Any], task: str, *, method: bool = Fals
         tuple(parameter.name for parameter in given),
         wants_context,
         resources,
-        _generate(given, "None"),
-        _generate(given, "locals()"),
+        generate(given, "None"),
+        generate(given, "locals()"),
     )
 
 
@@ -115,8 +115,17 @@ def _refuse_ambiguous(task: str, parameters: Sequence[Parameter], resources: Map
             )
 
 
-def _generate(parameters: Sequence[Parameter], body: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {_default(p): p.default for p in parameters if p.default is not Parameter.empty}
+def generate(
+    parameters: Sequence[Parameter], body: str, names: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """A function with these parameters that returns the expression ``body``.
+
+    There stand the ``names``, and the defaults as ``default_<parameter>``.
+    """
+    space = {
+        **(names or {}),
+        **{_default(p): p.default for p in parameters if p.default is not Parameter.empty},
+    }
     bare = [p.replace(annotation=Parameter.empty, default=_written(p)) for p in parameters]
     exec(f"def call{inspect.Signature(bare)}: return {body}", space)  # noqa: S102 - names of parameters only
     generated: Callable[..., Any] = space["call"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from streamq.context import Context, current_job
 from streamq.errors import ConfigError
+from streamq.fitting import Fitting, fitting_of
 from streamq.job import Job
 from streamq.options import CallOptions, CallWords, TaskOptions
 from streamq.protocol import Argument
@@ -201,6 +202,11 @@ class Task(Generic[P, R]):
     def convert(self) -> Converter | None:
         """Gives arguments back as the annotations say; None when they are so already. Read when first needed."""
         return converter(self.fn, frozenset({"self", CONTEXT, *self.resources}))
+
+    @cached_property
+    def fitting(self) -> Fitting | None:
+        """Checks numbers and texts; None when no annotation names one. Read when first needed."""
+        return fitting_of(self.name, self.fn, self.signature.parameters)
 
     @cached_property
     def returns(self) -> Any:

@@ -19,7 +19,7 @@ from msgspec import inspect as shape
 
 from streamq.errors import BadPayload
 
-__all__ = ["Converter", "convert_to", "converter", "result_type"]
+__all__ = ["Converter", "convert_to", "converter", "result_type", "scalars_of"]
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -32,6 +32,15 @@ _PLAIN = (
     shape.StrType(),
     shape.BytesType(),
 )
+
+_SCALARS: dict[type[shape.Type], tuple[type, ...]] = {
+    shape.NoneType: (type(None),),
+    shape.BoolType: (bool,),
+    shape.IntType: (int, bool),
+    shape.FloatType: (float, int, bool),
+    shape.StrType: (str,),
+    shape.BytesType: (bytes,),
+}
 
 
 class Converter:
@@ -83,6 +92,24 @@ def result_type(fn: Callable[..., Any]) -> Any:
     """The type that results of ``fn`` are converted to: its return annotation, or Any when there is nothing to convert."""
     kind = _hints(fn).get("return", Any)
     return kind if _asks(kind) else Any
+
+
+def scalars_of(fn: Callable[..., Any]) -> dict[str, tuple[Any, tuple[type, ...]]]:
+    """The annotations that name numbers, texts, bytes or None, by parameter: each with the types of values that fit it."""
+    found = {name: (kind, _scalar_types(kind)) for name, kind in _hints(fn).items() if not _asks(kind)}
+    return {name: (kind, types) for name, (kind, types) in found.items() if types}
+
+
+def _scalar_types(kind: Any) -> tuple[type, ...]:
+    """The types of values that fit; none when the kind is, or may be, something else than a scalar."""
+    try:
+        info = shape.type_info(kind)
+    except (TypeError, NameError, AttributeError):
+        return ()
+    parts = info.types if isinstance(info, shape.UnionType) else (info,)
+    if any(type(part) not in _SCALARS for part in parts):
+        return ()
+    return tuple(dict.fromkeys(one for part in parts for one in _SCALARS[type(part)]))
 
 
 def convert_to(kind: Any, value: Any, what: object) -> Any:

@@ -11,6 +11,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from streamq.fitting import Fitting
 from streamq.handlers import Middleware
 from streamq.options import DEFAULT_RESULT_TTL, TaskOptions
 from streamq.resources import Container
@@ -147,7 +148,8 @@ def direct(task: Task[..., Any], container: Container) -> Call:
     """A call of the handler with what it wants: converted arguments, its context, its resources."""
     handler, resources = task.handler(), container.fill(task.resources)
     call = _with_context(handler, resources) if task.wants_context else _without_context(handler, resources)
-    return _converting(task.convert, call) if task.convert else call
+    call = _converting(task.convert, call) if task.convert else call
+    return _fitting(task.fitting, call) if task.fitting else call
 
 
 def _without_context(handler: Callable[..., Any], resources: Named) -> Call:
@@ -170,6 +172,17 @@ def _with_context(handler: Callable[..., Any], resources: Named) -> Call:
 def _converting(convert: Callable[[Arguments, Named], tuple[Arguments, Named]], inner: Call) -> Call:
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
         args, kwargs = convert(args, kwargs)
+        return inner(seat, args, kwargs)
+
+    return call
+
+
+def _fitting(fitting: Fitting, inner: Call) -> Call:
+    fits, mend = fitting.fits, fitting.mend
+
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        if not fits(*args, **kwargs):
+            args, kwargs = mend(args, kwargs)
         return inner(seat, args, kwargs)
 
     return call
@@ -217,7 +230,7 @@ async def _told(answer: Any) -> None:
 
 _CODES = frozenset(
     code
-    for factory in (_without_context, _with_context)
+    for factory in (_without_context, _with_context, _fitting)
     for code in factory.__code__.co_consts
     if hasattr(code, "co_code")
 )

@@ -19,6 +19,7 @@ from streamq.context import Context
 from streamq.errors import JobFailed, StreamqError
 from streamq.events import Event
 from streamq.outcomes import Dead, Retry, Snooze
+from streamq.protocol.enqueue import NewJob
 from streamq.resources import resource
 from streamq.worker import Limits, Worker
 
@@ -206,6 +207,51 @@ def test_a_result_that_cannot_be_sent_is_a_failure_that_says_so(app: App) -> Non
 
     asyncio.run(scene())
     assert [event.name for event in events] == ["job.dead"] * 4
+
+
+def test_a_job_of_another_language_whose_arguments_are_of_other_types_is_a_dead_letter_at_once(
+    app: App,
+) -> None:
+    ran: list[object] = []
+
+    @app.task
+    async def on_loop(left: int, right: int = 0) -> None:
+        ran.append(left)
+
+    @app.task
+    def in_thread(left: int, raw: bytes = b"") -> None:
+        ran.append(raw)
+
+    async def scene() -> None:
+        async with working(app):
+            for task, body in (
+                ("on_loop", b'[["1"]]'),
+                ("in_thread", b'[["1"]]'),
+                ("on_loop", b"[[1, 2, 3]]"),
+                ("on_loop", b"[[7]]"),
+                ("in_thread", b'[[1], {"raw": "aGk="}]'),
+            ):
+                await app.arun(app.queue().push([NewJob(task, body)]))
+            await counted(app, dead=3, completed=2)
+            page = await app.arun(app.queue().list_jobs("dead"))
+            told = [(row.fields["reason"], row.fields["error"]) for row in page.jobs]
+            assert sorted(told) == [
+                (
+                    "arguments do not fit",
+                    "TypeError: on_loop() takes from 1 to 2 positional arguments but 3 were given",
+                ),
+                (
+                    "bad payload",
+                    "BadPayload: in_thread: argument 'left' does not fit int: Expected `int`, got `str`",
+                ),
+                (
+                    "bad payload",
+                    "BadPayload: on_loop: argument 'left' does not fit int: Expected `int`, got `str`",
+                ),
+            ]
+
+    asyncio.run(scene())
+    assert sorted(map(str, ran)) == ["7", "b'hi'"]
 
 
 def test_progress_and_parts_are_seen_while_the_job_runs(app: App) -> None:
