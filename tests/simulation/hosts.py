@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulation.library import LEASE
+from simulation.library import HOW, LEASE
 from simulation.settling import Delivery
 from simulation.workers import Process
 from streamq.protocol import consume
@@ -26,7 +26,7 @@ def abandon(
     anchor: str, now: int, consumer: str, alone: bool, suspects: list[str]
 ) -> Call[int]:  # positional, as the network passes arguments
     """``consume.abandon`` with positional arguments."""
-    return consume.abandon(anchor, now, consumer, alone=alone, suspects=suspects)
+    return consume.abandon(anchor, now, consumer, alone=alone, how=HOW, suspects=suspects)
 
 
 class Host:

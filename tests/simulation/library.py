@@ -15,6 +15,7 @@ from streamq.library import Library, library
 
 WAKES = "test:wakes"
 LEASE, AGE, CAP, JUMP = 3_000, 1_000, 5_000, 6_000
+HOW = "SIGSEGV"  # how processes die
 
 
 class Edit(NamedTuple):

@@ -147,6 +147,9 @@ PLANTS: dict[str, Edit] = {
     # crash counting
     "every death convicts": Edit(CONSUMERS, "if not alone then return sq.suspect(c, level, entry) end", ""),
     "deaths never convict": Edit(CONSUMERS, "if deaths >= sq.DEATHS then", "if false then"),
+    "a dead letter does not say how its process died": Edit(
+        CONSUMERS, "how == '' and sentence or sentence .. '; the last time: ' .. how", "sentence"
+    ),
     "two deaths convict": Edit("prelude.lua", "DEATHS = 3,", "DEATHS = 2,"),
     "suspects run among others": Edit(
         CONSUMERS,

@@ -7,7 +7,7 @@ ledger with a picture of the shard (``reconcile``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -15,6 +15,7 @@ import hiredis
 from simulation.clock import Clock
 from simulation.deliveries import Deliveries
 from simulation.ledger import Job, Ledger, Violation
+from simulation.library import HOW
 from simulation.rows import split
 from simulation.shard import GROUP, Shard
 from simulation.steering import Steering
@@ -95,7 +96,7 @@ class Witness:
             if job.id not in places:
                 self._vanished(job)
             elif places[job.id] == ["dead"]:
-                self._convicted(job, shard.records.get(job.id, {}).get("reason", "nothing"))
+                self._convicted(job, shard.records.get(job.id, {}))
         for job_id, found in places.items():
             job = self.ledger.get(job_id)
             if job.end and found != [job.end]:
@@ -114,11 +115,14 @@ class Witness:
         else:
             raise Violation(f"lost: {job.id} was accepted, has not ended, and is nowhere")
 
-    def _convicted(self, job: Job, reason: str) -> None:
+    def _convicted(self, job: Job, record: Mapping[str, str]) -> None:
+        reason = record.get("reason", "nothing")
         if reason not in ("poison", "lost") or not job.poison:
             raise Violation(f"an innocent job was convicted: {job.id} for {reason}")
         if reason == "poison" and job.deaths_alone < 3:
             raise Violation(f"convicted after {job.deaths_alone} deaths alone: {job.id}")
+        if reason == "poison" and not record["error"].endswith(f"the last time: {HOW}"):
+            raise Violation(f"it is not said how the process of {job.id} died: {record['error']}")
         self.ledger.end(job, "dead")
 
 
