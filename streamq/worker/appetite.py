@@ -11,6 +11,7 @@ from streamq.protocol.consume import MAX_TAKE
 __all__ = ["Appetite"]
 
 AHEAD = 0.05  # seconds of work to hold
+HELD = 2 * MAX_TAKE  # one batch runs while the next one is fetched
 
 
 class Appetite:
@@ -30,8 +31,8 @@ class Appetite:
         self._since = now
 
     def missing(self, free: int, waiting: int) -> int:
-        """How many more may be held."""
-        return max(0, self._target(free) - waiting)
+        """How many more may be asked for."""
+        return min(MAX_TAKE, max(0, self._target(free) - waiting))
 
     def worth_asking(self, free: int, waiting: int) -> bool:
         """Whether so many are missing that a round trip pays."""
@@ -39,4 +40,4 @@ class Appetite:
 
     def _target(self, free: int) -> int:
         ahead = int(AHEAD / max(self._per_job, 1e-6)) if self._per_job else 0
-        return min(MAX_TAKE, free + ahead)
+        return min(HELD, free + ahead)
