@@ -22,15 +22,15 @@ import structlog
 from streamq.engines.address import scheme
 from streamq.engines.factory import open_engine
 from streamq.errors import ConfigError, StreamqError
-from streamq.events import Event
 from streamq.protocol.keys import anchor_of
-from streamq.worker.burial import Burials, suspects_of
+from streamq.worker.burial import Burials
 from streamq.worker.child import Child, Death
 from streamq.worker.children import Children
 from streamq.worker.health import Health
 from streamq.worker.keeper import Keeper
 from streamq.worker.log import set_up_log
-from streamq.worker.page import Condition, Page, Started
+from streamq.worker.obituary import Obituaries
+from streamq.worker.page import Condition, Page
 from streamq.worker.process import Exit
 from streamq.worker.repeats import Repeats
 from streamq.worker.worker import Limits, Worker, page_for, slots_of
@@ -108,7 +108,8 @@ class Supervisor:
         self._queue_of = dict(zip(self._anchors, slots, strict=True))
         self._not_renewed = Repeats()
         self._keeper = Keeper(self._engine, lease, self._anchors)
-        self._burials = Burials(self._engine, self._convicted)
+        self._obituaries = Obituaries(app, self._queue_of)
+        self._burials = Burials(self._engine, self._obituaries.convicted)
         self._children = Children(app, self._engine, self._burials)
         self._suspects: dict[str, int] = {}
         self._signals: deque[tuple[int, bool]] = deque()  # number, and whether we were stopping
@@ -211,7 +212,7 @@ class Supervisor:
         """What follows from the end of a child."""
         self._due["renew"] = now  # it may have left suspects
         if death.exit is None:
-            self._lost(death)
+            self._obituaries.lost(death)
         if death.child.alone:
             self._due["alone"] = now + TURN
         elif death.exit is Exit.EMPTY:
@@ -240,22 +241,6 @@ class Supervisor:
         """No process gets as far as working: that does not mend itself."""
         self._code, self._is_stopping, self._leave_by = code, True, now + EXTRA
         self._children.signal(signal.SIGTERM)
-
-    def _lost(self, death: Death) -> None:
-        child = death.child
-        suspects = {
-            f"{self._queue_of[anchor]}-{suspect.job}": suspect.task for anchor, suspect in suspects_of(child)
-        }
-        fields = {"pid": child.pid, "why": death.why, "alone": child.alone, "suspects": suspects}
-        self._log.error("worker.lost", **fields)
-        self._app.observers.tell(Event("worker.lost", fields=fields))
-
-    def _convicted(self, anchor: str, suspect: Started, found: Mapping[str, str]) -> None:
-        """The death of its process sent a job to the dead letters: no worker is left that could tell of it."""
-        queue, task = self._queue_of[anchor], found.get("task", suspect.task)
-        job, fields = f"{queue}-{suspect.job}", {"reason": found["reason"], "error": found.get("error", "")}
-        self._log.error("job.dead", queue=queue, job=job, task=task, **fields)
-        self._app.observers.tell(Event("job.dead", job, task, queue, fields))
 
     def _replace_next(self) -> None:
         """HUP: one child after the other leaves when another one is ready in its place."""
