@@ -5,7 +5,6 @@ Declaring does nothing else: settings are read, and connections made, when the f
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
@@ -15,6 +14,7 @@ from streamq.client import Client
 from streamq.config import Config, Durability
 from streamq.errors import ConfigError
 from streamq.events import EventName, Observer, Observers
+from streamq.forks import generation
 from streamq.handlers import (
     AsyncClass,
     AsyncContextClass,
@@ -270,7 +270,7 @@ class App:
     @property
     def _client(self) -> Client:
         """This process's connections; a fork has its own, so that no two processes share a socket or a producer's name."""
-        process = os.getpid()
+        process = generation()
         return self._clients.get(process) or self._clients.setdefault(process, Client(self.config))
 
     def _declare(self, task: Task[..., Any]) -> Task[..., Any]:

@@ -6,7 +6,6 @@ caller's back but what ``patience`` allows.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -23,6 +22,7 @@ from streamq.engines.failures import NotLoaded, Unreachable, refusal
 from streamq.engines.patience import LOADS, Patience
 from streamq.engines.place import Place
 from streamq.errors import ServerUnavailable, StreamqError
+from streamq.forks import generation
 from streamq.library import Command, Dialect, library
 from streamq.protocol import Argument, Call
 
@@ -45,7 +45,7 @@ class RedisEngine:
 
     def _start(self) -> None:
         """Without connections: at first, and in a child after a fork, which must not share its parent's."""
-        self._pid = os.getpid()
+        self._generation = generation()
         self._lock = Lock()
         self._idle: list[Connection] = []
         self._receiving: set[Connection] = set()
@@ -180,7 +180,7 @@ class RedisEngine:
         return self._aof
 
     def _lease(self) -> Connection:
-        if self._pid != os.getpid():
+        if self._generation != generation():
             self._close_idle()
             self._start()
         while self._idle:

@@ -56,19 +56,28 @@ def enqueue(
 
 def _read(reply: Any, levels: Sequence[int]) -> Enqueued:
     runs, conflicts = parts(reply, 2)[:2]
-    ids: list[str] = []
-    for first, many in twos(text(runs).split()):
-        place, count = len(ids), integer(many)
-        ms, _, seq = first.partition("-")
-        start = integer(seq)
-        ids += [f"{level}-{ms}-{start + i}" for i, level in enumerate(levels[place : place + count])]
-        if len(ids) != place + count:
-            raise unexpected(reply[0], f"the ids of {len(levels)} jobs")
-    if len(ids) != len(levels):
-        raise unexpected(reply[0], f"the ids of {len(levels)} jobs")
+    ids = _ids(runs, levels)
+    if conflicts == []:
+        return Enqueued(ids, {})
     existing = {integer(index): text(job) for index, job in twos(conflicts)}
     if not all(0 <= index < len(ids) for index in existing):
         raise unexpected(conflicts, f"places of {len(ids)} jobs")
     for index, job in existing.items():
         ids[index] = job
     return Enqueued(ids, existing)
+
+
+def _ids(runs: Any, levels: Sequence[int]) -> list[str]:
+    """Of the jobs with these levels, from ``<ms>-<seq> <count> …``."""
+    words, ids, told = text(runs).split(), list[str](), 0
+    try:
+        for first, count in zip(words[::2], words[1::2], strict=True):
+            ms, _, seq = first.partition("-")
+            here = levels[told : told + int(count)]
+            ids += [f"{level}-{ms}-{number}" for number, level in enumerate(here, int(seq))]
+            told = told + int(count) if count.isdigit() else len(levels) + 1
+    except ValueError:
+        told = -1
+    if not told == len(ids) == len(levels):
+        raise unexpected(runs, f"the ids of {len(levels)} jobs")
+    return ids
