@@ -11,8 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Protocol, TypeVar
+from weakref import ref
 
 from streamq.errors import ConnectionLost, LimitExceeded, UniqueConflict
 from streamq.producer import MAX_BATCH_BYTES
@@ -20,6 +21,8 @@ from streamq.protocol.enqueue import MAX_BATCH, Enqueued, NewJob
 
 __all__ = ["AsyncCollector", "Collector"]
 
+_CALLS = 2  # under way at once, on an event loop
+_WORTH_A_CALL = 16  # jobs: fewer are not parted into two calls
 _REFUSALS = (UniqueConflict, LimitExceeded)  # one job's fault, and then nothing of the call was added
 
 
@@ -31,11 +34,11 @@ class _Waiting(Protocol):
 W = TypeVar("W", bound=_Waiting)
 
 
-def _next_batch(waiting: deque[W]) -> list[W]:
-    """Take from the front what fits into one call."""
+def _next_batch(waiting: deque[W], most: int = MAX_BATCH) -> list[W]:
+    """Take from the front what fits into one call, and not more than ``most``."""
     batch: list[W] = []
     room = MAX_BATCH_BYTES
-    while waiting and len(batch) < MAX_BATCH and (not batch or len(waiting[0].job.body) <= room):
+    while waiting and len(batch) < min(most, MAX_BATCH) and (not batch or len(waiting[0].job.body) <= room):
         batch.append(waiting.popleft())
         room -= len(batch[-1].job.body)
     return batch
@@ -148,38 +151,67 @@ class _Awaiting:
 
 
 class AsyncCollector:
-    """For one event loop. What was collected is sent by a task of its own, so that cancelling a caller stops no other."""
+    """For one event loop. What was collected is sent by tasks of its own, so that cancelling a caller stops no other.
+
+    Two calls may be under way: while the server runs one, those who waited for the other come with their next jobs.
+    """
 
     def __init__(self, send: Callable[[Sequence[NewJob]], Awaitable[Enqueued]]) -> None:
         self._send = send
+        self._loop, self._thread = ref(asyncio.get_running_loop()), get_ident()
         self._waiting: deque[_Awaiting] = deque()
-        self._busy = False
-        self._sending: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_planned = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its loop is the one that runs now. Without a system call, which ``get_running_loop`` makes (Python 3.11)."""
+        loop = self._loop()
+        return loop is not None and self._thread == get_ident() and loop.is_running()
 
     def enqueue(self, job: NewJob) -> Awaitable[str]:
         """Add one job; its id, local to the shard. Await it at once. No coroutine of its own while it waits: 1 µs less."""
-        if not self._busy:
+        if not self._under_way and not self._is_planned:
             return self._enqueue_alone(job)
-        awaiting = _Awaiting(job, asyncio.get_running_loop().create_future())
+        awaiting = _Awaiting(job, asyncio.Future(loop=self._loop()))
         self._waiting.append(awaiting)
+        if not self._is_planned and self._under_way < _CALLS:
+            self._plan()
         return awaiting.id
 
     async def _enqueue_alone(self, job: NewJob) -> str:
-        self._busy = True
+        self._under_way += 1
         try:
             return (await self._send((job,))).ids[0]
         finally:
-            self._sending = asyncio.create_task(self._send_collected()) if self._waiting else None
-            self._busy = self._sending is not None
+            self._under_way -= 1
+            if self._waiting and not self._is_planned:
+                self._plan()
 
-    async def _send_collected(self) -> None:
+    def _plan(self) -> None:
+        """Send what waits when all that can run now has run: those who were just answered may have more."""
+        self._is_planned = True
+        asyncio.get_running_loop().call_soon(self._send_collected)
+
+    def _send_collected(self) -> None:
+        self._is_planned = False
+        while self._waiting and self._under_way < _CALLS:
+            most = MAX_BATCH if self._under_way else max(_WORTH_A_CALL, len(self._waiting) // 2)
+            batch = [one for one in _next_batch(self._waiting, most) if not one.id.done()]
+            self._under_way += 1
+            task = asyncio.create_task(self._carry(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, batch: list[_Awaiting]) -> None:
         try:
-            while self._waiting:
-                batch = [one for one in _next_batch(self._waiting) if not one.id.done()]
-                if batch:
-                    await self._settle(batch)
+            if batch:
+                await self._settle(batch)
         finally:
-            self._busy = False
+            self._under_way -= 1
+            if not self._is_planned:
+                self._plan()
 
     async def _settle(self, batch: list[_Awaiting]) -> None:
         try:

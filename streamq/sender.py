@@ -42,6 +42,7 @@ class Sender:
         self._producer = Producer()
         self._collector = Collector(self.send)
         self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncCollector] = WeakKeyDictionary()
+        self._latest: AsyncCollector | None = None
 
     def enqueue(self, job: NewJob) -> str:
         """Add one job, together with those of other threads while a call is in flight; its id."""
@@ -49,10 +50,9 @@ class Sender:
 
     def aenqueue(self, job: NewJob) -> Awaitable[str]:
         """Add one job, together with those of other tasks while a call is in flight; its id, to be awaited at once."""
-        loop = asyncio.get_running_loop()
-        collector = self._of_loop.get(loop)
-        if collector is None:
-            collector = self._of_loop[loop] = AsyncCollector(self.asend)
+        collector = self._latest
+        if collector is None or not collector.is_here:
+            collector = self._latest = self._collector_here()
         return collector.enqueue(job)
 
     def send(self, jobs: Sequence[NewJob]) -> Enqueued:
@@ -103,6 +103,10 @@ class Sender:
             return await engine.run(call)
         finally:
             self._producer.give_back(channel)
+
+    def _collector_here(self) -> AsyncCollector:
+        loop = asyncio.get_running_loop()
+        return self._of_loop.get(loop) or self._of_loop.setdefault(loop, AsyncCollector(self.asend))
 
     def _calls(
         self, batches: Iterable[Sequence[NewJob]], channels: deque[Channel]
