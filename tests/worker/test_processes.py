@@ -107,9 +107,9 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         until(lambda: is_balanced(yard.app))
         assert (stats(yard.app)["dead"], stats(yard.app)["completed"]) == (1, 5)
         assert len(crew.lines("begin", "poison")) == 4
+        until(crew.heard("job.dead", job.id, poison))
         [told] = crew.logged("job.dead")
         assert (told["job"], told["task"], told["reason"]) == (job.id, poison, "poison")
-        until(crew.heard("job.dead", job.id, poison))
         until(crew.heard("worker.lost", "None", "None", job.id))
         assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
 
