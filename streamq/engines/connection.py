@@ -60,11 +60,9 @@ class Connection:
         """Send without waiting; ``read`` once for each. What could not be sent whole was not executed: Unreachable."""
         data = pack(command)
         try:
-            sent = os.write(self._socket.fileno(), data) if self._near else 0  # sendall would poll first
+            sent = self._write(data) if self._near else 0
             if sent < len(data):
                 self._socket.sendall(data[sent:])
-        except BlockingIOError:
-            raise
         except OSError as error:
             self.close()
             raise unreachable(error, self.address) from error
@@ -83,6 +81,13 @@ class Connection:
             self.close()
             raise lost(error, self.address) from error
         return reply
+
+    def _write(self, data: bytes) -> int:
+        """How much the socket has room for now. One system call; sendall makes two."""
+        try:
+            return os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return 0
 
     def _receive_awake(self) -> bytes:
         """What the server sends within the time that a sleep would cost; else nothing, and then it is not tried for a while."""

@@ -15,6 +15,8 @@ import pytest
 from drivers import Awaited, Blocking, Driver
 from servers import Server, free_port, until
 from streamq.config import Config, Durability
+from streamq.engines.address import Address
+from streamq.engines.connection import Connection
 from streamq.engines.factory import open_async_engine, open_engine
 from streamq.errors import (
     ConfigError,
@@ -70,6 +72,20 @@ def test_a_server_that_is_away_is_said_in_two_lines(shell: type[Blocking | Await
     )
     assert "(no such file or directory)" in failure(shell, "unix:///nowhere/socket", ServerUnavailable)
     assert "(unknown host)" in failure(shell, "redis://no.such.host.invalid", ServerUnavailable)
+
+
+def test_a_server_that_reads_nothing_is_unreachable_when_its_socket_is_full() -> None:
+    with Server("valkey") as own:
+        connection = Connection(Address.parse(own.url), connect_timeout=5.0, reply_timeout=0.2)
+        own.signal(signal.SIGSTOP)
+        with pytest.raises(ServerUnavailable, match="timed out"):
+            send_many(connection)
+        own.signal(signal.SIGCONT)
+
+
+def send_many(connection: Connection) -> None:
+    for _ in range(1000):
+        connection.send(("ECHO", b"x" * 1000))
 
 
 @pytest.mark.parametrize(
