@@ -12,7 +12,22 @@ from pathlib import Path
 
 from bench.ground import Run, Server, machine
 
-SCENARIOS = ("raw", "limit", "engine", "enqueue", "drain", "pickup", "idle")
+SCENARIOS = (
+    *(
+        "raw",
+        "limit",
+        "engine",
+        "enqueue",
+        "drain",
+        "steady",
+        "pickup",
+        "load",
+        "lateness",
+        "retries",
+        "priorities",
+    ),
+    *("payloads", "waiting", "recovery", "memory", "costs", "idle"),
+)
 BY_NAME = ("peers",)  # long, and it installs: only when asked for
 RESULTS = Path(__file__).parent / "results"
 
@@ -54,7 +69,7 @@ def measure(
             figures = importlib.import_module(f"bench.scenarios.{name}").measure(run)
             found[name] = figures
             for figure, value in figures.items():
-                print(f"{name:8} {figure:42} {_shown(value)}", flush=True)
+                print(f"{name:10} {figure:42} {_shown(value)}", flush=True)
     return found
 
 

@@ -17,7 +17,10 @@ from typing import Any
 
 __all__ = ["Figure", "Pair", "figures", "main", "pairs"]
 
-LESS_IS_BETTER = ("_ms", "_us", "_mb", "_kb", "bytes", "late", "commands_per_s")
+LESS_IS_BETTER = (
+    *("_ms", "_us", "_mb", "_kb", "bytes", "late", "commands_per", "calls_per"),
+    *("backlog", "times_raw", "times_longer"),
+)
 
 
 @dataclass(frozen=True, slots=True)

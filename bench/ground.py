@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,9 +22,25 @@ from servers import Server
 from streamq import App
 from streamq.queue import Queue
 
-__all__ = ["Run", "fleet", "machine", "percentile", "server_cpu", "wait_until"]
+__all__ = [
+    "QUEUE",
+    "Run",
+    "Server",
+    "counted",
+    "executed_commands",
+    "fleet",
+    "function_us",
+    "idle_fleet",
+    "machine",
+    "middle",
+    "percentile",
+    "sent_commands",
+    "server_cpu",
+    "wait_until",
+]
 
 QUEUE = "default"
+SENT = ("fcall", "fcall_ro", "ping", "ssubscribe")
 
 
 @dataclass(frozen=True)
@@ -39,9 +55,9 @@ class Run:
         """The number of jobs of a measurement."""
         return max(200, int(full * self.scale))
 
-    def app(self) -> App:
+    def app(self, **settings: Any) -> App:
         """An app on the run's server."""
-        return App(self.server.url)
+        return App(self.server.url, **settings)
 
 
 def machine(server: Server) -> dict[str, Any]:
@@ -60,22 +76,47 @@ def machine(server: Server) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def fleet(run: Run, *, workers: int = 1, concurrency: int = 100) -> Iterator[subprocess.Popen[bytes]]:
-    """A real ``streamq work`` on the app of bench/jobs.py, as a user starts it."""
-    command = [str(Path(sys.executable).parent / "streamq"), "work", "bench.jobs:app"]
+def fleet(
+    run: Run,
+    *,
+    workers: int = 1,
+    concurrency: int = 100,
+    queues: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A real ``streamq work`` on the app of bench/jobs.py, as a user starts it; what still runs at its end has 2 s."""
+    command = [str(Path(sys.executable).parent / "streamq"), "work", "bench.jobs:app", "--timeout", "2s"]
     options = ["--workers", str(workers), "--concurrency", str(concurrency)]
-    environment = {
+    options += [f"--queue={name}" for name in queues]
+    variables = {
         **os.environ,
         "STREAMQ_URL": run.server.url,
         "PYTHONPATH": str(Path(__file__).parent.parent),
+        **(environment or {}),
     }
     with (run.server.folder / "fleet.log").open("ab") as log:
-        process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([*command, *options], env=variables, stdout=log, stderr=log)
     try:
         yield process
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextlib.contextmanager
+def idle_fleet(
+    run: Run,
+    app: App,
+    *,
+    workers: int = 1,
+    concurrency: int = 100,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A fleet all of whose processes stand ready: nothing of their start is in what is measured."""
+    before = counted(app, "idle")
+    with fleet(run, workers=workers, concurrency=concurrency, environment=environment) as process:
+        wait_until(lambda: counted(app, "idle") >= before + workers)
+        yield process
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 120, every: float = 0.01) -> None:
@@ -91,6 +132,28 @@ def server_cpu(run: Run) -> float:
     """Seconds of CPU that the server has used."""
     info = run.server.raw.info("cpu")
     return float(info["used_cpu_sys"] + info["used_cpu_user"])
+
+
+def function_us(server: Server) -> float:
+    """Microseconds that the server has spent in functions and scripts, as it counts them itself."""
+    stats = server.raw.info("commandstats")
+    names = ("cmdstat_fcall", "cmdstat_fcall_ro", "cmdstat_eval")
+    return float(sum(stats[name]["usec"] for name in names if name in stats))
+
+
+def sent_commands(run: Run) -> int:
+    """Commands that streamq's clients have sent; those inside its functions, and INFO, are left out."""
+    return sum(calls for name, calls in _calls(run).items() if name in SENT)
+
+
+def executed_commands(run: Run) -> int:
+    """Commands that the server has executed in all, those inside functions too; INFO is left out."""
+    return sum(calls for name, calls in _calls(run).items() if name != "info")
+
+
+def _calls(run: Run) -> dict[str, int]:
+    stats = run.server.raw.info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -1,41 +1,35 @@
-"""How fast a real fleet, started as a user starts it, empties a queue of jobs that do nothing."""
+"""How fast a real fleet, started as a user starts it, empties a queue: jobs that do nothing, that wait, that compute."""
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
-from bench.ground import Run, counted, fleet, middle, wait_until
-from bench.jobs import noop, noop_sync
-from streamq import App
+from bench.ground import Run, counted, idle_fleet, middle
+from bench.jobs import noop, noop_sync, pause, spin
+from bench.loads import PAYLOAD, behind_a_pause, drain_rate, on
+from streamq.task import Task
 
 ROUNDS = 3
+PROCESSES = (1, 2, 4)
+WORK: dict[str, tuple[Task[..., Any], object, int]] = {
+    "async": (noop, PAYLOAD, 150_000),
+    "sync": (noop_sync, PAYLOAD, 80_000),
+    "sleep_1ms": (pause, 0.001, 30_000),
+    "cpu_1ms": (spin, 0.001, 1_000),
+}
 
 
 def measure(run: Run) -> dict[str, object]:
     """Jobs/s between the first 10 % and the last 5 % of the queue, by kind of handler and number of processes."""
-    return {
-        "async_1": middle([_drain(run, noop, 1, run.size(300_000)) for _ in range(ROUNDS)]),
-        "async_2": middle([_drain(run, noop, 2, run.size(300_000)) for _ in range(ROUNDS)]),
-        "sync_1": middle([_drain(run, noop_sync, 1, run.size(200_000)) for _ in range(ROUNDS)]),
-        "sync_2": middle([_drain(run, noop_sync, 2, run.size(200_000)) for _ in range(ROUNDS)]),
-    }
-
-
-def _drain(run: Run, declared: object, workers: int, jobs: int) -> float:
-    run.server.flush()
-    with run.app() as app:
-        fill(app, declared, jobs)
-        with fleet(run, workers=workers):
-            wait_until(lambda: counted(app, "completed") > jobs * 0.1)
-            first, began = counted(app, "completed"), time.perf_counter()
-            wait_until(lambda: counted(app, "completed") > jobs * 0.95, every=0.005)
-            last, ended = counted(app, "completed"), time.perf_counter()
-            wait_until(lambda: counted(app, "completed") == jobs)
-    return (last - first) / (ended - began)
-
-
-def fill(app: App, declared: object, jobs: int) -> None:
-    """Put jobs in, by thousands."""
-    task = app.task(declared.fn)  # type: ignore[attr-defined]
-    for start in range(0, jobs, 1000):
-        app.enqueue_many([task.call("x" * 80) for _ in range(min(1000, jobs - start))])
+    figures: dict[str, object] = {}
+    for workers in PROCESSES:
+        run.server.flush()
+        with run.app() as app, idle_fleet(run, app, workers=workers):
+            rates: dict[str, list[float]] = {kind: [] for kind in WORK}
+            for _ in range(ROUNDS):
+                for kind, (task, argument, full) in WORK.items():
+                    before, jobs = counted(app, "completed"), run.size(full)
+                    behind_a_pause(app, on(app, task).call(argument), jobs)
+                    rates[kind].append(drain_rate(app, jobs, before))
+        figures |= {f"{kind}_{workers}": middle(taken) for kind, taken in rates.items()}
+    return figures
