@@ -13,19 +13,8 @@ from pathlib import Path
 from bench.ground import Run, Server, machine
 
 SCENARIOS = (
-    *(
-        "raw",
-        "limit",
-        "engine",
-        "enqueue",
-        "drain",
-        "steady",
-        "pickup",
-        "load",
-        "lateness",
-        "retries",
-        "priorities",
-    ),
+    *("raw", "limit", "engine", "enqueue", "drain", "steady"),
+    *("pickup", "load", "lateness", "retries", "priorities"),
     *("payloads", "waiting", "recovery", "memory", "costs", "idle"),
 )
 BY_NAME = ("peers",)  # long, and it installs: only when asked for
