@@ -26,7 +26,7 @@ from streamq.protocol.keys import JobId
 from streamq.worker.endings import Judged
 from streamq.worker.frames import read_frame, send_frame
 from streamq.worker.mortality import die_with_parent
-from streamq.worker.plan import Plan, direct, is_misfit
+from streamq.worker.plan import Plan, direct, is_misfit, was_entered
 from streamq.worker.seat import FOREVER, Seat
 from streamq.worker.soft import Softly, soft_text
 from streamq.worker.verdict import Attempt, Stop, Verdict, fault_of, judge
@@ -145,9 +145,14 @@ class Isolation:
         raise Judged(_HANDED_BACK)
 
     def _has_died(self) -> bool:
-        """Whether the nursery is dead; it is not reaped here."""
-        with contextlib.suppress(ChildProcessError):
-            self.is_lost = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        """Whether the nursery is dead: it says nothing while it lives, and its end is closed when it dies."""
+        try:
+            if self._nursery is not None:
+                self.is_lost = self._nursery.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            self.is_lost = False
+        except OSError:
+            self.is_lost = True
         return self.is_lost
 
 
@@ -155,7 +160,7 @@ _HANDED_BACK = Verdict("release")
 
 
 def _errand(seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Errand:
-    context, attempt = seat.open_context(), seat.described(misfit=False)
+    context, attempt = seat.open_context(), seat.described()
     soft = None if seat.soft == FOREVER else seat.soft - seat.started
     return Errand(
         plan.name,
@@ -252,7 +257,13 @@ async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], Non
                 errand, stand_in, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async
             )
     except BaseException as error:
-        attempt = Attempt(errand.attempt, errand.age, options, 0.0, misfit=is_misfit(error))
+        attempt = Attempt(
+            errand.attempt,
+            errand.age,
+            options,
+            misfit=is_misfit(error),
+            entered=was_entered(error),
+        )
         return Answer(verdict=judge(error, attempt), is_last=True)
     return _returned(result)
 

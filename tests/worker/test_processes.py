@@ -484,12 +484,12 @@ def test_isolated_jobs_outlive_the_death_of_the_process_that_forks_theirs(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
     with Crew(valkey, tmp_path) as crew:
-        yard.isolated.enqueue("first", 0).result(timeout=10)
+        yard.isolated_once.enqueue(0).result(timeout=10)
         [worker] = crew.children()
         [nursery] = worker.children()
         nursery.kill()
-        jobs = [yard.isolated.enqueue(f"i{i}", 0) for i in range(20)]
-        assert all(job.result(timeout=20) for job in jobs)
+        jobs = [yard.isolated_once.enqueue(i) for i in range(20)]
+        assert [job.result(timeout=20) for job in jobs] == list(range(20))
         assert len(crew.logged("worker.worn")) == 1
         assert not crew.logged("job.dead")
         assert not crew.logged("worker.lost")

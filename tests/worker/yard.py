@@ -197,6 +197,11 @@ def isolated(name: str, seconds: float) -> int:
     return os.getpid()
 
 
+@app.task(result_ttl="1m", isolate=True, attempts=1)
+def isolated_once(number: int) -> int:
+    return number
+
+
 @app.task(result_ttl="1m", isolate=True, timeout=5, soft_timeout=0.2)
 def isolated_tidies(name: str) -> str:
     try:
