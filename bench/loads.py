@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.ground import QUEUE, Run, counted, wait_until
 from streamq import App
 from streamq.queue import Queue
 from streamq.task import Call, Task
 
-__all__ = ["PAYLOAD", "arrive", "behind_a_pause", "drain_rate", "fill", "noted", "on"]
+__all__ = ["PAYLOAD", "Rates", "arrive", "fill", "noted", "on", "rates"]
 
 PAYLOAD = "x" * 80
 
@@ -28,24 +28,23 @@ def fill(app: App, call: Call[Any], jobs: int) -> None:
         app.enqueue_many([call] * min(1000, jobs - start))
 
 
-def behind_a_pause(app: App, call: Call[Any], jobs: int) -> float:
-    """Fill the queue while nobody takes from it, then let the workers begin; jobs/s of the filling."""
+class Rates(NamedTuple):
+    """Jobs/s into a queue from which nobody takes, and out of it again."""
+
+    enqueue: float
+    drain: float
+
+
+def rates(app: App, call: Call[Any], jobs: int, counter: str = "completed") -> Rates:
+    """Fill the queue behind a pause, let the fleet that stands ready begin, and wait until all are counted."""
+    before = counted(app, counter)
     app.run(Queue(QUEUE).pause())
     began = time.perf_counter()
     fill(app, call, jobs)
-    rate = jobs / (time.perf_counter() - began)
+    filled = time.perf_counter()
     app.run(Queue(QUEUE).resume())
-    return rate
-
-
-def drain_rate(app: App, jobs: int, before: int, counter: str = "completed") -> float:
-    """Jobs/s between the first tenth and the last twentieth; returns when all ``jobs`` after ``before`` are counted."""
-    wait_until(lambda: counted(app, counter) > before + jobs * 0.1, every=0.002)
-    first, began = counted(app, counter), time.perf_counter()
-    wait_until(lambda: counted(app, counter) > before + jobs * 0.95, every=0.005)
-    last, ended = counted(app, counter), time.perf_counter()
-    wait_until(lambda: counted(app, counter) >= before + jobs)
-    return (last - first) / (ended - began)
+    wait_until(lambda: counted(app, counter) >= before + jobs, every=0.005)
+    return Rates(jobs / (filled - began), jobs / (time.perf_counter() - filled))
 
 
 def arrive(app: App, make: Callable[[float], Call[Any]], rate: float, seconds: float) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.ground import Run, counted, idle_fleet, middle
+from bench.ground import Run, idle_fleet, middle
 from bench.jobs import noop, noop_sync, pause, spin
-from bench.loads import PAYLOAD, behind_a_pause, drain_rate, on
+from bench.loads import PAYLOAD, on, rates
 from streamq.task import Task
 
 ROUNDS = 3
@@ -20,16 +20,15 @@ WORK: dict[str, tuple[Task[..., Any], object, int]] = {
 
 
 def measure(run: Run) -> dict[str, object]:
-    """Jobs/s between the first 10 % and the last 5 % of the queue, by kind of handler and number of processes."""
+    """Jobs/s from the moment when a fleet that stands ready may begin, by kind of handler and number of processes."""
     figures: dict[str, object] = {}
     for workers in PROCESSES:
         run.server.flush()
         with run.app() as app, idle_fleet(run, app, workers=workers):
-            rates: dict[str, list[float]] = {kind: [] for kind in WORK}
+            found: dict[str, list[float]] = {kind: [] for kind in WORK}
             for _ in range(ROUNDS):
                 for kind, (task, argument, full) in WORK.items():
-                    before, jobs = counted(app, "completed"), run.size(full)
-                    behind_a_pause(app, on(app, task).call(argument), jobs)
-                    rates[kind].append(drain_rate(app, jobs, before))
-        figures |= {f"{kind}_{workers}": middle(taken) for kind, taken in rates.items()}
+                    call = on(app, task).call(argument)
+                    found[kind].append(rates(app, call, run.size(full)).drain)
+        figures |= {f"{kind}_{workers}": middle(each) for kind, each in found.items()}
     return figures

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bench.ground import Run, counted, idle_fleet, middle, percentile, wait_until
 from bench.jobs import note, pause
-from bench.loads import arrive, behind_a_pause, drain_rate, noted, on
+from bench.loads import arrive, noted, on, rates
 from streamq import App
 
 ROUNDS = 3
@@ -21,7 +21,8 @@ def measure(run: Run) -> dict[str, object]:
     seconds, rounds = max(0.2, 3 * run.scale), range(ROUNDS)
     run.server.flush()
     with run.app() as app, idle_fleet(run, app, concurrency=SLOTS):
-        capacity = middle([_capacity(run, app) for _ in rounds])
+        call, jobs = on(app, pause).call(0.001), max(2_000, run.size(10_000))
+        capacity = middle([rates(app, call, jobs).drain for _ in rounds])
         for number in rounds:
             for share in SHARES:
                 _loaded(app, f"load_{share}_{number}", capacity["median"] * share / 100, seconds)
@@ -33,12 +34,6 @@ def measure(run: Run) -> dict[str, object]:
             f"{share}_percent_p99_ms": middle([percentile(each, 0.99) for each in late]),
         }
     return figures
-
-
-def _capacity(run: Run, app: App) -> float:
-    before, jobs = counted(app, "completed"), max(2_000, run.size(10_000))
-    behind_a_pause(app, on(app, pause).call(0.001), jobs)
-    return drain_rate(app, jobs, before)
 
 
 def _loaded(app: App, kind: str, rate: float, seconds: float) -> None:

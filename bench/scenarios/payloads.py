@@ -6,10 +6,9 @@ import base64
 import random
 from typing import Any
 
-from bench.ground import Run, counted, idle_fleet, middle
+from bench.ground import Run, idle_fleet, middle
 from bench.jobs import noop
-from bench.loads import behind_a_pause, drain_rate, on
-from streamq import App
+from bench.loads import on, rates
 
 ROUNDS = 3
 SIZES = {"100B": (100, 15_000), "1kB": (1_000, 15_000), "10kB": (10_000, 3_000), "100kB": (100_000, 600)}
@@ -29,10 +28,11 @@ def measure(run: Run) -> dict[str, object]:
         run.server.flush()
         with run.app(**settings) as app, idle_fleet(run, app, environment=environment):
             for size, (length, full) in SIZES.items():
-                rates = [_rates(app, text(length), run.size(full)) for _ in range(ROUNDS)]
+                call = on(app, noop).call(text(length))
+                found = [rates(app, call, run.size(full)) for _ in range(ROUNDS)]
                 figures |= {
-                    f"{form}_{size}_enqueue_jobs_per_s": middle([enqueued for enqueued, _ in rates]),
-                    f"{form}_{size}_drain_jobs_per_s": middle([drained for _, drained in rates]),
+                    f"{form}_{size}_enqueue_jobs_per_s": middle([each.enqueue for each in found]),
+                    f"{form}_{size}_drain_jobs_per_s": middle([each.drain for each in found]),
                 }
     return figures
 
@@ -42,9 +42,3 @@ def text(length: int) -> str:
     chance = random.Random(length)
     words = ["".join(chance.choices("etaoinshrdlu", k=chance.randint(2, 9))) for _ in range(500)]
     return " ".join(chance.choices(words, k=length))[:length]
-
-
-def _rates(app: App, content: str, jobs: int) -> tuple[float, float]:
-    before = counted(app, "completed")
-    enqueued = behind_a_pause(app, on(app, noop).call(content), jobs)
-    return enqueued, drain_rate(app, jobs, before)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from bench.ground import Run, counted, idle_fleet, percentile, wait_until
+from bench.ground import QUEUE, Run, counted, idle_fleet, percentile, wait_until
 from bench.jobs import note, pause
-from bench.loads import behind_a_pause, noted, on
+from bench.loads import fill, noted, on
+from streamq.queue import Queue
 
 EVERY = 0.01  # seconds between two urgent jobs
 
@@ -18,7 +19,9 @@ def measure(run: Run) -> dict[str, float]:
         low = on(app, pause).using(priority="low").call(0.001)
         urgent = on(app, note).using(priority="high")
         jobs = run.size(100_000)
-        behind_a_pause(app, low, jobs)
+        app.run(Queue(QUEUE).pause())
+        fill(app, low, jobs)
+        app.run(Queue(QUEUE).resume())
         began, sent = time.time(), 0
         while not sent or counted(app, "pending"):
             urgent.enqueue("urgent", time.time(), 0.0)

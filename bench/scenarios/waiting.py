@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bench.ground import Run, counted, idle_fleet, middle, percentile
+from bench.ground import Run, idle_fleet, middle, percentile
 from bench.jobs import failing, pause
-from bench.loads import PAYLOAD, behind_a_pause, drain_rate, noted, on
+from bench.loads import PAYLOAD, noted, on, rates
 from streamq.task import Task
 
 ROUNDS = 3
@@ -23,19 +23,18 @@ def measure(run: Run) -> dict[str, object]:
     """Jobs/s of one process, and ms by which sleeps of 1 ms on its loop were too long meanwhile: p99, and that when idle."""
     figures: dict[str, object] = {}
     for slots in SLOTS:
-        rates: dict[str, list[float]] = {kind: [] for kind in WORK}
+        found: dict[str, list[float]] = {kind: [] for kind in WORK}
         spans: dict[str, list[tuple[float, float]]] = {kind: [] for kind in WORK}
         run.server.flush()
         with run.app() as app, idle_fleet(run, app, concurrency=slots, environment={"BENCH_TIMER": "1"}):
             spans["idle"] = [_idle()]
             for _ in range(ROUNDS):
                 for kind, (task, argument, counter, full) in WORK.items():
-                    before, jobs = counted(app, counter), run.size(full)
-                    behind_a_pause(app, on(app, task).call(argument), jobs)
-                    began = time.time()
-                    rates[kind].append(drain_rate(app, jobs, before, counter))
-                    spans[kind].append((began, time.time()))
-        figures |= {f"{kind}_{slots}_jobs_per_s": middle(taken) for kind, taken in rates.items()}
+                    call, jobs = on(app, task).call(argument), run.size(full)
+                    rate, ended = rates(app, call, jobs, counter).drain, time.time()
+                    found[kind].append(rate)
+                    spans[kind].append((ended - jobs / rate, ended))
+        figures |= {f"{kind}_{slots}_jobs_per_s": middle(each) for kind, each in found.items()}
         figures |= {f"{kind}_{slots}_timer_late_p99_ms": late for kind, late in _late(run, spans).items()}
     return figures
 
