@@ -16,11 +16,22 @@ function sq.group(c, level)
   redis.call('HSET', c.meta, 'levels', c.levels)
 end
 
+-- An id so late that the generator does not go there: the stream begins anew when it is empty, and takes nothing before.
+local function begin_anew(c, level, last)
+  local stream = sq.stream(c, level)
+  if redis.call('XLEN', stream) > 0 then
+    error({err = 'STATE ' .. stream .. ' ends at id ' .. last .. ', which somebody added by hand: it takes jobs again when its present entries are gone'})
+  end
+  redis.call('DEL', stream)
+  redis.call('XGROUP', 'CREATE', stream, sq.GROUP, '0', 'MKSTREAM')
+end
+
 -- A stranger's XADD may be ahead of the generator: it moves past the stream's last entry.
 local function move_past(c, level, refusal)
   local info = redis.pcall('XINFO', 'STREAM', sq.stream(c, level))
   local ms, seq = sq.parts(not info.err and info[8] or '')
-  if not ms or ms > 9e15 or ms < c.ms or (ms == c.ms and seq < c.seq) then error({err = refusal}) end
+  if ms and ms > 9e15 then return begin_anew(c, level, info[8]) end
+  if not ms or ms < c.ms or (ms == c.ms and seq < c.seq) then error({err = refusal}) end
   if seq > 1e12 then ms, seq = ms + 1, 0 end
   c.ms, c.seq = ms, seq
 end
@@ -79,14 +90,18 @@ local function leave_to_others(c, parked_by, caller)
   sq.ring(c, 1, 'ZPOPMIN')
 end
 
--- What is due goes into its ready stream. `caller`: the consumer that takes in the same call, if one does.
+-- What is due goes into its ready stream; what that does not take stays. `caller`: who takes in the same call, if one does.
 function sq.promote_due(c, caller)
-  local delayed = c.anchor .. ':delayed'
+  local delayed, closed = c.anchor .. ':delayed', {}
   for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
-    redis.call('ZREM', delayed, job)
-    sq.count(c, 'delayed', -1)
     local r = redis.call('HMGET', sq.record(c, job), 'level', 'parked_by')
-    if r[1] then sq.make_ready(c, job, r[1]) else sq.count(c, 'purged', 1) end
+    local level = r[1]
+    if not level then sq.count(c, 'purged', 1)
+    elseif not closed[level] then closed[level] = not pcall(sq.make_ready, c, job, level) end
+    if not level or not closed[level] then
+      redis.call('ZREM', delayed, job)
+      sq.count(c, 'delayed', -1)
+    end
     if r[2] then leave_to_others(c, r[2], caller) end
   end
 end

@@ -15,12 +15,13 @@ from threading import Lock, get_ident
 from typing import Protocol, TypeVar
 from weakref import ref
 
-from streamq.errors import ConnectionLost, LimitExceeded, UniqueConflict
+from streamq.errors import ConnectionLost, LimitExceeded, Reentered, UniqueConflict
 from streamq.producer import MAX_BATCH_BYTES
 from streamq.protocol.enqueue import MAX_BATCH, Enqueued, NewJob
 
 __all__ = ["AsyncCollector", "Collector"]
 
+_INSIDE: set[int] = set()  # threads that are in an enqueue, of whatever queue: locks of theirs may be held
 _CALLS = 2  # under way at once, on an event loop
 _WORTH_A_CALL = 16  # jobs: fewer are not parted into two calls
 _REFUSALS = (UniqueConflict, LimitExceeded)  # one job's fault, and then nothing of the call was added
@@ -65,7 +66,17 @@ class Collector:
         self._busy = False
 
     def enqueue(self, job: NewJob) -> str:
-        """Add one job; its id, local to the shard."""
+        """Add one job; its id, local to the shard. Raises Reentered inside a signal handler that met another enqueue."""
+        thread = get_ident()
+        if thread in _INSIDE:
+            raise Reentered
+        _INSIDE.add(thread)
+        try:
+            return self._enqueue(job)
+        finally:
+            _INSIDE.discard(thread)
+
+    def _enqueue(self, job: NewJob) -> str:
         with self._lock:
             ticket = self._wait_in_line(job) if self._busy else None
             self._busy = True

@@ -23,6 +23,7 @@ __all__ = [
     "PayloadTooLarge",
     "ProtocolError",
     "ReadOnlyServer",
+    "Reentered",
     "ResultGone",
     "ResultTimeout",
     "ServerUnavailable",
@@ -49,6 +50,16 @@ class ConfigError(StreamqError, ValueError):
 
 class WrongCall(StreamqError, TypeError):
     """The arguments do not fit the task. Nothing was sent."""
+
+
+class Reentered(StreamqError, RuntimeError):
+    """A thread was interrupted in the middle of an enqueue, by a signal handler or a finalizer that enqueues too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this thread was interrupted in the middle of an enqueue and can do only one at a time. Set a flag in the "
+            "signal handler or finalizer, and enqueue where it is looked at. Nothing was sent."
+        )
 
 
 class UnknownTask(StreamqError, LookupError):

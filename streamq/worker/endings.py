@@ -7,7 +7,7 @@ from typing import Any
 from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
 from streamq.protocol.consume import Row
 from streamq.worker.outbox import Ending
-from streamq.worker.plan import is_misfit, keeps, ttl_of
+from streamq.worker.plan import is_misfit, keeps, ttl_of, was_entered
 from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
 
@@ -72,13 +72,13 @@ def untouched(seat: Seat, outcome: str, reason: str = "") -> Ending:
 
 def _verdict(seat: Seat, error: BaseException) -> Verdict:
     if isinstance(error, Judged):
-        return error.verdict if seat.stop is None else judge(error, seat.described(misfit=False))
+        return error.verdict if seat.stop is None else judge(error, seat.described())
     if isinstance(error, UnknownTask):
         return unknown(str(error))
     if seat.plan is None:
         return unreadable(error)
     try:
-        attempt = seat.described(is_misfit(error))
+        attempt = seat.described(is_misfit(error), was_entered(error))
     except (BadPayload, KeyMissing, PayloadTooLarge) as unusable:
         return unreadable(unusable)
     try:

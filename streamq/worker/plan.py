@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
+from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 from streamq.fitting import Fitting
@@ -20,7 +22,7 @@ from streamq.wire import Payloads, Unpacked
 from streamq.worker.seat import FOREVER, Seat
 from streamq.worker.statistics import Tally
 
-__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "keeps", "ttl_of"]
+__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "keeps", "ttl_of", "was_entered"]
 
 Arguments = list[Any]
 Named = dict[str, Any]
@@ -126,12 +128,17 @@ def keeps(options: TaskOptions, result: Any = None) -> bool:
 
 def is_misfit(error: BaseException) -> bool:
     """Whether the handler's own frame was never entered: the arguments do not fit its parameters."""
-    if not isinstance(error, TypeError):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code in _CODES
+    frames = _frames_of(error)
+    return isinstance(error, TypeError) and bool(frames) and frames[-1] in _CODES
+
+
+def was_entered(error: BaseException) -> bool:
+    """Whether the error comes from inside the handler, or from what stands around it: not from code of this package."""
+    return any(not code.co_filename.startswith(_PACKAGE) for code in _frames_of(error))
+
+
+def _frames_of(error: BaseException) -> list[CodeType]:
+    return [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
 
 
 def _unprepared(seat: Seat, args: Arguments, kwargs: Named) -> Any:
@@ -228,6 +235,7 @@ async def _told(answer: Any) -> None:
         await answer
 
 
+_PACKAGE = __file__.rpartition("worker")[0]
 _CODES = frozenset(
     code
     for factory in (_without_context, _with_context, _fitting)

@@ -173,13 +173,21 @@ class Seat:
         if self.context is not None and stop is not Stop.TIMEOUT:
             self.context.cancelled = True
 
-    def described(self, misfit: bool) -> Attempt:
+    def described(self, misfit: bool = False, entered: bool = False) -> Attempt:
         """This run, for its judge."""
         age = self.lot.consumer.mono_ms() - self.created_ms
         chance = random.random()  # noqa: S311 - spreads load, keeps no secret
         options = self.known_plan.options_with(self.carried)
         return Attempt(
-            self.attempt, age / 1000, options, chance, self.stop, self.limit, misfit, self.is_given_up
+            self.attempt,
+            age / 1000,
+            options,
+            chance,
+            self.stop,
+            self.limit,
+            misfit,
+            self.is_given_up,
+            entered,
         )
 
     def rest(self) -> None:

@@ -35,7 +35,7 @@ class Attempt:
 
     ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
     ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler. ``hung``: it goes on
-    although it was ended.
+    although it was ended. ``entered``: what was raised comes from inside the handler.
     """
 
     number: int
@@ -46,6 +46,7 @@ class Attempt:
     limit: float = 0.0
     misfit: bool = False
     hung: bool = False
+    entered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def judge(error: BaseException, attempt: Attempt) -> Verdict:
             return _chosen(error, attempt)
         case Cancelled():
             return Verdict("cancelled", reason="its handler cancelled it", fault=_said("Cancelled", error))
-        case BadPayload() | KeyMissing() | PayloadTooLarge():
+        case BadPayload() | KeyMissing() | PayloadTooLarge() if not attempt.entered:
             return unreadable(error)
     if attempt.misfit:
         return Verdict("dead", reason="arguments do not fit", fault=fault_of(error))

@@ -68,6 +68,24 @@ def test_a_strangers_entry_with_a_later_id_stops_nobody_and_is_served(typed: Sha
     assert [row[2] for _, row in rows] == [b"ours", b"foreign", b"after"]
 
 
+def test_a_strangers_entry_from_beyond_all_times_closes_its_level_until_it_is_gone(shard: Shard) -> None:
+    consumer = shard.register()
+    shard.enqueue("5:2", "mail", "due", "delay", 1)
+    shard.client.xadd(shard.key("ready:5"), {"mail": "foreign"}, id="10000000000000000-1")
+    shard.now += 10
+    with pytest.raises(redis.ResponseError, match="STATE .*ready:5 ends at id 10000000000000000-1"):
+        shard.enqueue("5", "mail", "refused")
+    shard.enqueue("7", "mail", "other level")
+    rows = shard.take(consumer, 10)
+    assert [row[2] for _, row in rows] == [b"other level", b"foreign"]
+    for level, row in rows:
+        shard.call("finish", consumer, 0, "ok", level, 1, "", row[0])
+    shard.enqueue("5", "mail", "after")
+    bodies = [row[2][2] if row[1] == b"@" else row[2] for _, row in shard.take(consumer, 10)]
+    assert sorted(bodies) == [b"after", b"due"]
+    assert shard.call("conservation")[0] == 0
+
+
 def test_what_only_looks_may_be_called_read_only_and_what_changes_may_not(typed: Shard) -> None:
     (entry,) = typed.enqueue("5", "mail", "x")
     for function, args in (

@@ -237,7 +237,9 @@ PLANTS: dict[str, Edit] = {
     ),
     "a retry takes a key that is held": Edit(DEAD, "if holder and holder ~= job then", "if false then"),
     "purge forgets the counters": Edit(PURGE, "    sq.count(c, 'pending:' .. level, -1)\n", ""),
-    "promotion forgets the counter": Edit(READY, "sq.count(c, 'delayed', -1)\n    local r", "local r"),
+    "promotion forgets the counter": Edit(
+        READY, "      sq.count(c, 'delayed', -1)\n    end\n    if r[2]", "    end\n    if r[2]"
+    ),
 }
 
 

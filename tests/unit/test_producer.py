@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from streamq.collecting import AsyncCollector, Collector
-from streamq.errors import ServerUnavailable, UniqueConflict
+from streamq.errors import Reentered, ServerUnavailable, UniqueConflict
 from streamq.producer import MAX_BATCH_BYTES, MAX_CHANNELS, NAME_LIFETIME, Producer, batches
 from streamq.protocol.enqueue import MAX_BATCH, Enqueued, NewJob
 
@@ -128,6 +128,21 @@ def test_after_a_failed_call_the_next_enqueue_is_sent() -> None:
         collector.enqueue(job(1))
     failing = False
     assert collector.enqueue(job(2)) == "2"
+
+
+def test_a_signal_handler_that_enqueues_in_the_middle_of_an_enqueue_is_refused() -> None:
+    carrier = Carrier()
+    refused: list[BaseException] = []
+
+    def interrupted(jobs: Sequence[NewJob]) -> Enqueued:
+        with pytest.raises(Reentered, match="Set a flag") as caught:
+            Collector(carrier.send).enqueue(job(2))
+        refused.append(caught.value)
+        return carrier.send(jobs)
+
+    collector = Collector(interrupted)
+    assert [collector.enqueue(job(1)), collector.enqueue(job(3))] == ["1", "3"]
+    assert len(refused) == 2
 
 
 async def enqueue(collector: AsyncCollector, number: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from streamq.app import App
 from streamq.context import Context, current_job
-from streamq.errors import SoftTimeout
+from streamq.errors import BadPayload, SoftTimeout
 from streamq.handlers import CallNext
 from streamq.worker.verdict import Stop
 from workbench import Workbench, drive, make_app
@@ -310,6 +310,10 @@ def test_what_cannot_be_run_is_parked_or_dead_with_its_reason(run: Any, app: App
     async def fails_inside() -> None:
         int([])  # type: ignore[call-overload]
 
+    @app.task
+    async def reads_what_another_sent() -> None:
+        raise BadPayload("the other one's")
+
     def jobs(work: Workbench) -> list[Any]:
         return [
             work.row("unknown"),
@@ -318,13 +322,15 @@ def test_what_cannot_be_run_is_parked_or_dead_with_its_reason(run: Any, app: App
             work.row("takes_one", body=b"\x77zz"),
             work.row("takes_one", 1, 2, 3),
             work.row("fails_inside"),
+            work.row("reads_what_another_sent"),
         ]
 
     work = run(drive(app, jobs))
     found = [
         work.verdicts[entry] for entry in sorted(work.verdicts, key=lambda entry: int(entry.split("-")[1]))
     ]
-    assert [ending.verdict.outcome for ending in found] == ["park", "dead", "dead", "dead", "dead", "retry"]
+    outcomes = [ending.verdict.outcome for ending in found]
+    assert outcomes == ["park", "dead", "dead", "dead", "dead", "retry", "retry"]
     assert [ending.verdict.reason for ending in found][1:5] == [*["bad payload"] * 3, "arguments do not fit"]
 
 
