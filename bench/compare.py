@@ -19,7 +19,7 @@ __all__ = ["Figure", "Pair", "figures", "main", "pairs"]
 
 LESS_IS_BETTER = (
     *("_ms", "_us", "_mb", "_kb", "bytes", "late", "commands_per", "calls_per"),
-    *("backlog", "times_raw", "times_longer"),
+    *("backlog", "times_raw", "times_longer", "_ratio", "per_job"),
 )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from bench.ground import QUEUE, Run, Server, counted, machine
+from bench.ground import QUEUE, Run, Server, counted, function_us, machine
 from bench.jobs import noop
 from streamq import App
 from streamq.protocol.consume import plain
@@ -56,7 +56,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with Server(chosen.server, aof=True) as server:
         figures, table = measure(Run(server, 1.0), chosen.jobs, chosen.functions)
-        found = {"machine": machine(server), "profile": figures}
+        found = {"machine": machine(server), "profile": figures | {"functions": "\n".join(table)}}
     for name, value in figures.items():
         print(f"{name:44} {value:8.2f} µs")
     print("\nthe worker's functions, µs a job under cProfile, of their own:")
@@ -151,11 +151,9 @@ def _drain(app: App, queue: Queue, consumer: str, batch: int) -> None:
 
 def _inside(run: Run, work: Callable[[], Any]) -> float:
     """Microseconds that the server spent in functions and scripts while ``work`` ran."""
-    run.server.raw.config_resetstat()
+    before = function_us(run.server)
     work()
-    stats = run.server.raw.info("commandstats")
-    names = ("cmdstat_fcall", "cmdstat_fcall_ro", "cmdstat_eval")
-    return float(sum(stats[name]["usec"] for name in names if name in stats))
+    return function_us(run.server) - before
 
 
 def _pieces(run: Run, jobs: int) -> dict[str, float]:

@@ -1,0 +1,46 @@
+"""Writes PERFORMANCE_REPORT.md and docs/performance/*.svg from results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.places import ROOT
+from bench.report.gallery import draw
+from bench.report.page import page
+from bench.report.results import read
+
+RESULTS = ROOT / "bench/results"
+NOTES = ROOT / "bench/notes.md"  # what a person says to the figures
+
+
+def main() -> None:
+    """``python -m bench.report [RESULT.json …] [--into FOLDER]``."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, help="all of bench/results/ when none is named")
+    parser.add_argument("--into", type=Path, default=ROOT, help="where the report and docs/performance go")
+    chosen = parser.parse_args()
+    files = chosen.files or sorted(RESULTS.glob("*.json"))
+    if not files:
+        parser.error("bench/results/ is empty; measure first, with make bench")
+    write(files, chosen.into.resolve())
+    print(f"written: {chosen.into / 'PERFORMANCE_REPORT.md'}")
+
+
+def write(files: list[Path], into: Path) -> None:
+    """The report and its plots into a folder; plots of another report that was there are removed."""
+    folder = into / "docs/performance"
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    results = read(files)
+    drawn = [draw(found, folder / _folder_name(found.kind)) for found in results]
+    text = page(list(zip(results, drawn, strict=True)), NOTES.read_text(), into)
+    (into / "PERFORMANCE_REPORT.md").write_text(text)
+
+
+def _folder_name(kind: str) -> str:
+    return kind.partition(".")[0].replace(" ", "-") + ("" if "everysec" in kind else "-no-aof")
+
+
+if __name__ == "__main__":
+    main()
