@@ -115,7 +115,14 @@ def idle_fleet(
     """A fleet all of whose processes stand ready: nothing of their start is in what is measured."""
     before = counted(app, "idle")
     with fleet(run, workers=workers, concurrency=concurrency, environment=environment) as process:
-        wait_until(lambda: counted(app, "idle") >= before + workers)
+
+        def stands() -> bool:
+            if process.poll() is not None:
+                words = (run.server.folder / "fleet.log").read_text()[-2000:]
+                raise RuntimeError(f"the fleet ended with {process.returncode}; its last words: {words}")
+            return counted(app, "idle") >= before + workers
+
+        wait_until(stands)
         yield process
 
 

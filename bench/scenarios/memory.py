@@ -10,20 +10,21 @@ import psutil
 
 from bench.ground import QUEUE, Run, counted, idle_fleet, wait_until
 from bench.jobs import echo, failing, noop, pause
-from bench.loads import PAYLOAD, fill, on
+from bench.loads import fill, on
 from streamq import App
 from streamq.protocol.consume import MAX_TAKE
 from streamq.queue import Queue
 from streamq.task import Task
 
 MB = 1024**2
+PAYLOAD = "x" * 95  # makes a body of 100 bytes
 WORKERS = 2
 KINDS = ("rss", "pss", "uss")
 HELD = 1.0  # seconds that a job waits in its slot, so that all can be seen at once
 
 
 def measure(run: Run) -> dict[str, float]:
-    """Bytes a job of 80 characters; MB of a worker process: all that is resident, its share of it, and what is its own."""
+    """Bytes a job whose body has 100; MB of a worker process: all that is resident, its share of it, and what is its own."""
     return _states(run) | _processes(run)
 
 
