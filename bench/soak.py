@@ -10,25 +10,21 @@ the last two thirds of the time, and by more than noise in all.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from bench.ground import QUEUE, Run, Server, counted, fleet, wait_until
-from bench.places import ROOT
+from bench.producers import complaints, producers, reported
 from streamq.durations import seconds
 from streamq.protocol.inspect import Balance
 from streamq.queue import Queue
 
-__all__ = ["Line", "judged", "main", "soak"]
+__all__ = ["Line", "Soaked", "judged", "main", "soak"]
 
 SERVER_MB_A_MINUTE = 1.0
 WORKER_MB_A_MINUTE = 0.3
@@ -71,9 +67,22 @@ class Line:
         minutes = (kept[-1][0] - kept[0][0]) / 60 if kept else 0.0
         return self.slope > self.bound and self.slope * minutes > NOISE_MB
 
+    def figures(self) -> dict[str, float]:
+        """Its size at the end, and the slope."""
+        size = self.samples[-1][1] if self.samples else 0.0
+        return {f"{self.name}, at the end_mb": size, f"{self.name}, a minute_mb": self.slope}
+
     def __str__(self) -> str:
         sizes = [size for _, size in self.samples] or [0.0]
         return f"{self.name}: {sizes[0]:.1f} to {sizes[-1]:.1f} MB, {self.slope:+.3f} MB a minute (at most {self.bound})"
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """How a soak ended: sentences about what was wrong, none when all was well, and its figures."""
+
+    wrong: list[str]
+    figures: dict[str, float]
 
 
 def main() -> None:
@@ -86,31 +95,37 @@ def main() -> None:
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the fleet are ended too
     with Server(chosen.server, aof=True) as server:
-        wrong = soak(Run(server, 1.0), seconds(chosen.length, "length"), chosen.users, chosen.workers)
+        wrong = soak(Run(server, 1.0), seconds(chosen.length, "length"), chosen.users, chosen.workers).wrong
     for sentence in wrong:
         print(f"WRONG: {sentence}")
     print("the soak failed" if wrong else "the soak passed")
     sys.exit(bool(wrong))
 
 
-def soak(run: Run, length: float, users: int, workers: int) -> list[str]:
-    """Sentences about what was wrong; none when all was well."""
+def soak(run: Run, length: float, users: int, workers: int) -> Soaked:
+    """Run producers for ``length`` seconds, then wait until nothing is left to do."""
     with run.app() as app, fleet(run, workers=workers) as supervisor:
         wait_until(lambda: counted(app, "idle") >= workers, seconds=30)
         lines = _lines(run.server.pid, supervisor.pid)
-        with _locust(run, length, users) as producers:
-            while producers.poll() is None:
+        with producers(run, length, users) as process:
+            while process.poll() is None:
                 now = time.monotonic()
                 for line in lines:
                     line.sample(now)
                 time.sleep(min(10.0, length / 60))
-            accepted, wrong = _accepted(producers)
-        wrong += _unfinished(lambda name: counted(app, name))
+            calls = reported(process)
+            failed = complaints(calls, process.returncode)
+        unfinished = _unfinished(lambda name: counted(app, name))
         ran, balance = counted(app, "completed"), app.run(Queue(QUEUE).conservation())
-    for line in lines:
-        print(line)
+    accepted = sum(call.jobs for call in calls)
+    wrong = failed + unfinished + judged(accepted, ran, balance, lines)
+    for words in (*calls, *lines):
+        print(words)
     print(f"{accepted:,} jobs were accepted, {ran:,} completed; conservation: {balance.difference}")
-    return wrong + judged(accepted, ran, balance, lines)
+    figures = {"length_s": length, "users": users, "accepted_jobs": accepted, "completed_jobs": ran}
+    for part in (*calls, *lines):
+        figures |= part.figures()
+    return Soaked(wrong, figures)
 
 
 def judged(accepted: int, ran: int, balance: Balance, lines: list[Line]) -> list[str]:
@@ -128,7 +143,7 @@ def judged(accepted: int, ran: int, balance: Balance, lines: list[Line]) -> list
 def _lines(server: int, supervisor: int) -> list[Line]:
     """The server, the supervisor, and its worker processes."""
     first = psutil.Process(supervisor)
-    workers = {f"worker {child.pid} (USS)": child for child in first.children()}
+    workers = {f"worker {number} (USS)": child for number, child in enumerate(first.children(), 1)}
     return [
         Line("server (RSS)", lambda: psutil.Process(server).memory_info().rss, SERVER_MB_A_MINUTE),
         *(
@@ -136,42 +151,6 @@ def _lines(server: int, supervisor: int) -> list[Line]:
             for name, process in {"supervisor (USS)": first, **workers}.items()
         ),
     ]
-
-
-def _locust(run: Run, length: float, users: int) -> subprocess.Popen[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(Path(__file__).parent / "locustfile.py"),
-        "--headless",
-        "--json",
-        "--only-summary",
-    ]
-    options = ["--users", str(users), "--spawn-rate", str(users), "--run-time", f"{max(1, round(length))}s"]
-    return subprocess.Popen(
-        [*words, *options, "--stop-timeout", "60", "--loglevel", "ERROR"],
-        env={**os.environ, "STREAMQ_URL": run.server.url},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _accepted(producers: subprocess.Popen[str]) -> tuple[int, list[str]]:
-    """How many jobs the server accepted, and what producers complained of."""
-    assert producers.stdout is not None
-    rows = json.loads(producers.stdout.read())
-    for row in rows:
-        rate = row["num_requests"] / max(0.001, row["last_request_timestamp"] - row["start_time"])
-        print(
-            f"{row['name']:20} {row['num_requests']:>9,} calls, {rate:>7,.0f}/s, {row['num_failures']} failed"
-        )
-    failed = [f"{row['num_failures']} calls of '{row['name']}' failed" for row in rows if row["num_failures"]]
-    if producers.returncode and not failed:
-        failed.append(f"locust ended with {producers.returncode}")
-    return sum(row["total_content_length"] for row in rows), failed
 
 
 def _unfinished(count: Callable[[str], int]) -> list[str]:

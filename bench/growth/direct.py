@@ -23,7 +23,6 @@ __all__ = [
     "Direct",
     "Times",
     "bytes_each",
-    "drained",
     "emptied",
     "quiet",
     "settled",
@@ -115,20 +114,6 @@ def settled(groups: Sequence[Any]) -> list[Argument]:
         entries = rows[::3]
         parts += plain(level, entries, b" ".join(entries))
     return parts
-
-
-def drained(completed: Callable[[], int], jobs: int, every: float) -> tuple[int, float, float]:
-    """Of a drain that begins now: a number of jobs in the middle of it, and the times (perf_counter) around them.
-
-    They are those between the first tenth and the last twentieth of ``jobs``; all of them when nobody could look in between.
-    """
-    began, first = time.perf_counter(), completed()
-    wait_until(lambda: completed() > jobs * 0.1, every=every)
-    seen, at = completed(), time.perf_counter()
-    if seen < jobs * 0.5:
-        began, first = at, seen
-    wait_until(lambda: completed() > jobs * 0.95, every=every)
-    return completed() - first, began, time.perf_counter()
 
 
 def quiet(run: Run) -> None:

@@ -6,7 +6,7 @@ import time
 
 from bench.ground import Run, fleet, percentile, server_cpu, wait_until
 from bench.growth.curves import point, sizes
-from bench.growth.direct import Direct, bytes_each, drained, emptied, used_memory
+from bench.growth.direct import Direct, bytes_each, emptied, used_memory
 from bench.jobs import noop
 from bench.loads import PAYLOAD, on
 from streamq import App
@@ -28,17 +28,14 @@ def measure(run: Run) -> dict[str, object]:
 
 def _point(run: Run, count: int) -> dict[str, object]:
     emptied(run)
-    jobs, names = max(200, int(JOBS * run.scale)), [f"queue-{number}" for number in range(count)]
+    names = [f"queue-{number}" for number in range(count)]
     with run.app() as app:
         app.run(app.queue("first").stats())  # the library is there
         empty = used_memory(run)
         times = _singles(app, names, max(100, int(SINGLES * run.scale)))
         used = used_memory(run) - empty
         queues = [Direct.of(app, name) for name in names]
-        waiting = sum(int(app.run(queue.queue.stats())["pending"]) for queue in queues)
-        for queue in queues:
-            queue.fill(max(1, (jobs - waiting) // count))
-    rate, server_us = _drain(run, names)
+        rate, server_us = _drain(run, queues, max(1, int(JOBS * run.scale) // count))
     return {
         "enqueue_p50_ms": percentile(times, 0.5),
         "enqueue_p99_ms": percentile(times, 0.99),
@@ -60,20 +57,27 @@ def _singles(app: App, names: list[str], jobs: int) -> list[float]:
     return times
 
 
-def _drain(run: Run, names: list[str]) -> tuple[float, float]:
-    """Jobs/s between the first tenth and the last twentieth, and the server's microseconds a job, the fleet's start in it."""
+def _drain(run: Run, queues: list[Direct], each: int) -> tuple[float, float]:
+    """Jobs/s from the moment when a process that stands ready may begin, and the server's microseconds a job."""
+
+    def counted(name: str) -> int:
+        return sum(int(one.engine.run(one.queue.stats())[name]) for one in queues)
+
+    for one in queues:
+        one.engine.run(one.queue.pause())
+        one.fill(each)
+    jobs, keys = counted("pending"), [f"{one.queue.anchor}:counts" for one in queues]
 
     def completed() -> int:
         pipe = run.server.raw.pipeline(transaction=False)
-        for name in names:
-            pipe.hget(f"sq:{{{name}}}:counts", "completed")
+        for key in keys:
+            pipe.hget(key, "completed")
         return sum(int(value or 0) for value in pipe.execute())
 
-    with run.app() as app:
-        jobs = sum(int(app.run(app.queue(name).stats())["pending"]) for name in names)
-    cpu = server_cpu(run)
-    with fleet(run, queues=names):
-        wait_until(lambda: completed() > 0, every=0.02)
-        done, began, ended = drained(completed, jobs, every=0.02)
-        wait_until(lambda: completed() == jobs, every=0.02)
-    return done / (ended - began), (server_cpu(run) - cpu) / jobs * 1e6
+    with fleet(run, queues=[one.queue.name for one in queues]):
+        wait_until(lambda: counted("idle") == len(queues), every=0.2)
+        began, cpu = time.perf_counter(), server_cpu(run)
+        for one in queues:
+            one.engine.run(one.queue.resume())
+        wait_until(lambda: completed() == jobs)
+        return jobs / (time.perf_counter() - began), (server_cpu(run) - cpu) / jobs * 1e6

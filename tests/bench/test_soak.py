@@ -51,5 +51,7 @@ def test_jobs_that_are_lost_or_ended_otherwise_and_counters_that_are_off_are_sai
     importlib.util.find_spec("locust") is None, reason="locust is not installed (extra 'bench')"
 )
 def test_a_short_soak_of_a_real_fleet_passes(valkey: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    assert soak(Run(valkey, 1.0), length=2.0, users=3, workers=1) == []
+    found = soak(Run(valkey, 1.0), length=2.0, users=3, workers=1)
+    assert found.wrong == []
+    assert 0 < found.figures["accepted_jobs"] <= found.figures["completed_jobs"]
     assert "conservation: 0" in capsys.readouterr().out
