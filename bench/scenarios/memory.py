@@ -20,6 +20,7 @@ MB = 1024**2
 PAYLOAD = "x" * 95  # makes a body of 100 bytes
 WORKERS = 2
 KINDS = ("rss", "pss", "uss")
+FIRST = 1_000  # jobs before those that are weighed
 HELD = 1.0  # seconds that a job waits in its slot, so that all can be seen at once
 
 
@@ -57,24 +58,30 @@ def _take(app: App, jobs: int) -> None:
 
 def _held(run: Run, put: Callable[[App, int], None]) -> float:
     """Bytes a job after ``put``, with no worker there."""
-    jobs = run.size(20_000)
     run.server.flush()
     with run.app() as app:
-        counted(app, "pending")  # the functions are loaded
-        before = _used(run)
-        put(app, jobs)
-        return (_used(run) - before) / jobs
+        return _bytes(run, lambda jobs: put(app, jobs))
 
 
 def _left(run: Run, task: Task[..., Any], counter: str) -> float:
     """Bytes a job that a fleet has ended."""
-    jobs = run.size(20_000)
+
+    def end(jobs: int) -> None:
+        before = counted(app, counter)
+        fill(app, on(app, task).call(PAYLOAD), jobs)
+        wait_until(lambda: counted(app, counter) == before + jobs)
+
     run.server.flush()
     with run.app() as app, idle_fleet(run, app):
-        before = _used(run)
-        fill(app, on(app, task).call(PAYLOAD), jobs)
-        wait_until(lambda: counted(app, counter) == jobs)
-        return (_used(run) - before) / jobs
+        return _bytes(run, end)
+
+
+def _bytes(run: Run, put: Callable[[int], None]) -> float:
+    """Bytes for each job that is put, above what the server holds once it knows jobs of this kind."""
+    put(FIRST)
+    before, jobs = _used(run), run.size(20_000)
+    put(jobs)
+    return (_used(run) - before) / jobs
 
 
 def _used(run: Run) -> float:

@@ -15,7 +15,7 @@ SLOTS = (10, 100, 1000)
 WORK: dict[str, tuple[Task[..., Any], object, str, int]] = {
     "sleep_0": (pause, 0.0, "completed", 20_000),
     "sleep_1ms": (pause, 0.001, "completed", 10_000),
-    "failing": (failing, PAYLOAD, "dead", 10_000),
+    "failing": (failing, PAYLOAD, "dead", 5_000),
 }
 
 
