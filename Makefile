@@ -1,5 +1,5 @@
 # Each target is a script that also runs without make.
-.PHONY: demo test check bench
+.PHONY: demo test check bench report
 
 demo:
 	@scripts/demo
@@ -12,3 +12,6 @@ check:
 
 bench:
 	@scripts/bench $(PARTS)
+
+report:
+	@scripts/report $(RESULTS)

@@ -1,7 +1,7 @@
 """Measurements of streamq: ``python -m bench`` runs them, ``python -m bench drain pickup`` some, ``--quick`` shortly.
 
 Every figure is taken on a private server beside a raw limit or a peer in the same run, because machines are noisy; results go
-to ``bench/results/`` as JSON, and ``python -m bench.report FILE`` turns one into PERFORMANCE_REPORT.md.
+to ``bench/results/`` as JSON, and ``python -m bench.report`` turns them into PERFORMANCE_REPORT.md.
 
     python -m bench limit                       the life of a job in raw commands, from C: what the server could do
     python -m bench --peers arq,bullmq          other queues in the same run (``peers`` for all; installs into .bench/)

@@ -21,7 +21,7 @@ HEAD = """\
 What streamq does a second, what it costs, how it grows, and how far it is from the server under it. Every figure comes
 from `python -m bench` (sources in [bench/](bench/)), on a private server that listens on a unix socket of the same machine,
 with everything on that is on by default: supervisor, leases, timeouts, counters, the log of completions, statistics.
-Machines are noisy: read the ratios, and take your own with `make bench report`.
+Machines are noisy: read the ratios, and take your own with `make bench`.
 
 Where two bounds were asked, the first was that of the first engine, the second is that of the present one. Figures that
 were taken several times are medians, with the least and the most.
