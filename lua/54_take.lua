@@ -19,7 +19,7 @@ local function claim_lost(c, me, level, first, n, rows)
   return #claimed[2]
 end
 
--- Up to n new ones, and the level's new head.
+-- Up to n new ones, and the level's new head; whether it has no more.
 local function read_new(c, me, level, n, rows)
   local read = redis.call('XREADGROUP', 'GROUP', sq.GROUP, me.id, 'COUNT', n, 'STREAMS', sq.stream(c, level), '>')
   local entries, tombs = read and read[1][2] or {}, 0
@@ -34,11 +34,12 @@ local function read_new(c, me, level, n, rows)
   end
   sq.count(c, 'pending:' .. level, tombs - #entries)
   sq.count(c, 'active:' .. level, #entries - tombs)
+  return #entries < n
 end
 
 local function read_level(c, me, level, first_lost, n, rows)
-  if first_lost and claim_lost(c, me, level, first_lost, n, rows) > 0 then return end   -- its new jobs are younger: compare anew
-  read_new(c, me, level, n, rows)
+  if first_lost and claim_lost(c, me, level, first_lost, n, rows) > 0 then return false end   -- its new jobs are younger: compare anew
+  return read_new(c, me, level, n, rows)
 end
 
 -- A level that cannot be read (a stranger put something else there) is skipped until a sweep finds it well.
@@ -47,24 +48,24 @@ local function skip_level(c, level)
   redis.call('HDEL', c.meta, 'swept')
 end
 
--- Up to n deliveries as {level, rows, level, rows …}; how many.
+-- Up to n deliveries as {level, rows, level, rows …}; how many, and whether that was all there is.
 local function fill(c, me, n, groups)
-  local got = 0
+  local got, is_all = 0, false
   for _ = 1, ROUNDS do
-    if got >= n then break end
+    if got >= n or is_all then break end
     local level, levels, first_lost = sq.best_level(c)
-    if not level then break end
+    if not level then return got, true end
     local rows = {}
-    if not pcall(read_level, c, me, level, first_lost, levels > 1 and math.min(n - got, MIXED) or n - got, rows) then
-      skip_level(c, level)
-    end
+    local ok, no_more = pcall(read_level, c, me, level, first_lost, levels > 1 and math.min(n - got, MIXED) or n - got, rows)
+    if not ok then skip_level(c, level) end
+    is_all = ok and no_more and levels == 1
     if #rows > 0 then
       groups[#groups + 1] = level
       groups[#groups + 1] = rows
       got = got + #rows / 3
     end
   end
-  return got
+  return got, is_all
 end
 
 -- Up to k suspects, each of which the caller runs in a process of its own.
@@ -85,8 +86,8 @@ local function claim_suspects(c, me, k, groups)
 end
 
 -- Who is told that work or a due time is left, and how long the caller may sleep.
-local function hand_on(c, me, n, got)
-  local left = not c.paused and sq.best_level(c)
+local function hand_on(c, me, n, got, is_all)
+  local left = not c.paused and not is_all and sq.best_level(c)
   if left then sq.ring(c, got == n and n > 0 and 2 or 1) end
   if me.clean and got < n then
     local sleep = sq.sleep(c, me.id)
@@ -112,13 +113,13 @@ local function take(anchor, args)
   if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end
   sq.promote_due(c, me.id)
   sq.sweep(c)
-  local groups, alone, got = {}, {}, 0
+  local groups, alone, got, is_all = {}, {}, 0, false
   if me.clean and not c.paused and not c.yields then
-    got = fill(c, me, n, groups)
+    got, is_all = fill(c, me, n, groups)
     claim_suspects(c, me, isolate, alone)
   end
   local fence = (got > 0 or #alone > 0) and sq.next_fence(c) or sq.num(c.fence)
-  local sleep, commands = hand_on(c, me, n, got), sq.drop_commands(c, me.id)
+  local sleep, commands = hand_on(c, me, n, got, is_all), sq.drop_commands(c, me.id)
   sq.save(c)
   return {sq.state_of(me), c.mono, c.now, fence, sleep, report.refused, report.wanted, commands, c.suspects, groups, alone}
 end
