@@ -12,8 +12,8 @@ from streamq.task import Task
 ROUNDS = 3
 PROCESSES = (1, 2, 4)
 WORK: dict[str, tuple[Task[..., Any], object, int]] = {
-    "async": (noop, PAYLOAD, 150_000),
-    "sync": (noop_sync, PAYLOAD, 80_000),
+    "async": (noop, PAYLOAD, 120_000),
+    "sync": (noop_sync, PAYLOAD, 60_000),
     "sleep_1ms": (pause, 0.001, 30_000),
     "cpu_1ms": (spin, 0.001, 1_000),
 }
