@@ -63,7 +63,7 @@ def measure(
     found: dict[str, Any] = {}
     with Server(kind, aof=aof, tcp=True) as server:
         run = Run(server, scale, peers)
-        found["machine"] = machine(server)
+        found["machine"] = {**machine(server), "scale": scale}
         for name in names:
             server.flush()
             began = time.monotonic()

@@ -116,7 +116,7 @@ def figures(result: dict[str, Any]) -> dict[str, Figure]:
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """What makes two results hard to compare."""
     old, new = before.get("machine", {}), after.get("machine", {})
-    for name in ("system", "cores", "python", "server", "aof"):
+    for name in ("system", "processor", "cores", "python", "server", "aof", "scale"):
         if old.get(name) != new.get(name):
             yield f"{name} was {old.get(name)} and is {new.get(name)}"
 

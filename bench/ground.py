@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from servers import Server
@@ -36,6 +38,7 @@ __all__ = [
     "percentile",
     "sent_commands",
     "server_cpu",
+    "used_memory",
     "wait_until",
 ]
 
@@ -68,11 +71,22 @@ def machine(server: Server) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1024**3),
         "server": f"{info.get('server_name', server.kind)} {info.get('valkey_version', info['redis_version'])}",
         "aof": server.aof,
         "versions": {name: version(name) for name in names},
     }
+
+
+def _processor() -> str:
+    """Its name, as Linux says it; elsewhere what Python knows."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @contextlib.contextmanager
@@ -161,6 +175,12 @@ def executed_commands(run: Run) -> int:
 def _calls(run: Run) -> dict[str, int]:
     stats = run.server.raw.info("commandstats")
     return {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
+
+
+def used_memory(run: Run) -> int:
+    """Bytes that the server holds for data: not what it has lent to connections and to its file for a moment."""
+    memory = run.server.raw.info("memory")
+    return int(memory["used_memory"] - memory["mem_clients_normal"] - memory["mem_aof_buffer"])
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -123,8 +123,8 @@ def soak(run: Run, length: float, users: int, workers: int) -> Soaked:
         print(words)
     print(f"{accepted:,} jobs were accepted, {ran:,} completed; conservation: {balance.difference}")
     figures = {"length_s": length, "users": users, "accepted_jobs": accepted, "completed_jobs": ran}
-    for part in (*calls, *lines):
-        figures |= part.figures()
+    for found in (*(call.figures() for call in calls), *(line.figures() for line in lines)):
+        figures |= found
     return Soaked(wrong, figures)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.ground import QUEUE, Run, function_us, middle, percentile, server_cpu
 from bench.growth.curves import point, sizes
-from bench.growth.direct import LEASE_MS, Direct, emptied, settled
+from bench.growth.direct import LEASE_MS, Direct, settled
 from bench.growth.wire import Wire
 from bench.jobs import noop
 from bench.loads import PAYLOAD, on
@@ -69,7 +69,7 @@ def _consumer(run: Run, queue: Queue) -> Consumer:
 
 def _wakes(run: Run, count: int) -> dict[str, object]:
     """From an enqueue to the message in the woken one's socket, and the server's work in functions for wake, take and settle."""
-    emptied(run)
+    run.server.flush()
     wakes, times, spent = max(10, int(WAKES * run.scale)), list[float](), list[float]()
     with run.app() as app, contextlib.ExitStack() as stack, selectors.DefaultSelector() as bells:
         direct, enqueue = Direct.of(app, QUEUE), on(app, noop).enqueue
@@ -119,7 +119,7 @@ def _took(consumers: list[Consumer]) -> int:
 
 def _drain(run: Run, count: int) -> dict[str, object]:
     """All connections take at once, and again when all were answered."""
-    emptied(run)
+    run.server.flush()
     jobs = max(200, int(JOBS * run.scale))
     with run.app() as app, contextlib.ExitStack() as stack:
         direct = Direct.of(app, QUEUE)

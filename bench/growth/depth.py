@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 
-from bench.ground import QUEUE, Run, counted, fleet, middle, wait_until
+from bench.ground import QUEUE, Run, counted, fleet, middle, used_memory, wait_until
 from bench.growth.curves import point, sizes
-from bench.growth.direct import Direct, bytes_each, emptied, quiet, used_memory
+from bench.growth.direct import Direct, bytes_each, quiet
 from streamq import App
 
 __all__ = ["measure"]
@@ -32,7 +32,7 @@ def measure(run: Run) -> dict[str, object]:
     """Points ``queued_<n>``; the drain rate of the most queued ones as a share of that of fewer; what did not fit."""
     wanted, figures = sizes(run, QUEUED, least=200), dict[str, object]()
     fitting = [size for size in wanted if size <= _room(run)]
-    emptied(run)
+    run.server.flush()
     with run.app() as app:
         direct = Direct.of(app, QUEUE)
         direct.fill(1)
@@ -56,7 +56,7 @@ def _share(figures: dict[str, Any], compared: list[int]) -> dict[str, object]:
 def _room(run: Run) -> float:
     """How many jobs fit."""
     memory, disk = psutil.virtual_memory().available, shutil.disk_usage(run.server.folder).free
-    return min(memory * 0.8 / MEMORY, disk * 0.8 / DISK if run.server.aof else float("inf"))
+    return float(min(memory * 0.8 / MEMORY, disk * 0.8 / DISK if run.server.aof else float("inf")))
 
 
 def _point(run: Run, app: App, direct: Direct, size: int, empty: int) -> dict[str, object]:

@@ -23,10 +23,8 @@ __all__ = [
     "Direct",
     "Times",
     "bytes_each",
-    "emptied",
     "quiet",
     "settled",
-    "used_memory",
 ]
 
 BODY_BYTES = 100
@@ -69,9 +67,9 @@ class Direct:
         """Plain jobs of 100 bytes that a fleet of bench.jobs can run, a thousand a call, one call ahead."""
         self._add(jobs, lambda count: (f"5*{count}", "noop", *[_body()] * count))
 
-    def fill_delayed(self, jobs: int, first_ms: int, every_ms: float) -> None:
-        """The same, one due every ``every_ms`` from ``first_ms`` (since 1970) on."""
-        due = iter(int(first_ms + number * every_ms) for number in range(jobs))
+    def fill_delayed(self, jobs: int, first_ms: int) -> None:
+        """The same, one due each millisecond from ``first_ms`` (since 1970) on."""
+        due = iter(range(first_ms, first_ms + jobs))
         self._add(
             jobs,
             lambda count: [part for _ in range(count) for part in ("5:2", "noop", _body(), "at", next(due))],
@@ -130,18 +128,6 @@ def _rewrites(run: Run) -> bool:
     return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
-def emptied(run: Run) -> None:
-    """Remove all, and wait until it is freed, which Valkey does beside its other work."""
-    run.server.flush()
-    wait_until(lambda: not run.server.raw.info("memory")["lazyfree_pending_objects"], every=0.05)
-
-
-def used_memory(run: Run) -> int:
-    """Bytes that the server uses for data; buffers of clients and of the append-only file are left out."""
-    memory = run.server.raw.info("memory")
-    return int(memory["used_memory"] - memory["mem_aof_buffer"] - memory["mem_clients_normal"])
-
-
 def bytes_each(what: str, used: int, count: int) -> dict[str, float]:
     """``server_bytes_per_<what>``; nothing when so little was used that the server's own comings and goings would show."""
     return {f"server_bytes_per_{what}": used / count} if used > NOISE else {}
@@ -152,7 +138,8 @@ def _body() -> bytes:
     with App("memory://") as app:
         task = app.task(noop.fn)
         bare = len(task.call(PAYLOAD).new_job().body) - len(PAYLOAD)
-        return task.call("x" * (BODY_BYTES - bare)).new_job().body
+        body: bytes = task.call("x" * (BODY_BYTES - bare)).new_job().body
+        return body
 
 
 def _unread(reply: object) -> None:

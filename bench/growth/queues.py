@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from bench.ground import Run, fleet, percentile, server_cpu, wait_until
+from bench.ground import Run, fleet, percentile, server_cpu, used_memory, wait_until
 from bench.growth.curves import point, sizes
-from bench.growth.direct import Direct, bytes_each, emptied, used_memory
+from bench.growth.direct import Direct, bytes_each
 from bench.jobs import noop
 from bench.loads import PAYLOAD, on
 from streamq import App
@@ -27,7 +27,7 @@ def measure(run: Run) -> dict[str, object]:
 
 
 def _point(run: Run, count: int) -> dict[str, object]:
-    emptied(run)
+    run.server.flush()
     names = [f"queue-{number}" for number in range(count)]
     with run.app() as app:
         app.run(app.queue("first").stats())  # the library is there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from bench.places import ROOT
@@ -17,14 +18,22 @@ NOTES = ROOT / "bench/notes.md"  # what a person says to the figures
 def main() -> None:
     """``python -m bench.report [RESULT.json …] [--into FOLDER]``."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, help="all of bench/results/ when none is named")
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="by default all of bench/results/ but those of --quick"
+    )
     parser.add_argument("--into", type=Path, default=ROOT, help="where the report and docs/performance go")
     chosen = parser.parse_args()
-    files = chosen.files or sorted(RESULTS.glob("*.json"))
+    files = chosen.files or whole(RESULTS)
     if not files:
-        parser.error("bench/results/ is empty; measure first, with make bench")
+        parser.error("bench/results/ has no whole measurement; measure first, with make bench")
     write(files, chosen.into.resolve())
     print(f"written: {chosen.into / 'PERFORMANCE_REPORT.md'}")
+
+
+def whole(folder: Path) -> list[Path]:
+    """All results but those of small measurements (``--quick``)."""
+    files = sorted(folder.glob("*.json"))
+    return [file for file in files if json.loads(file.read_text())["machine"].get("scale", 1) == 1]
 
 
 def write(files: list[Path], into: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.peers.description import peers
 from bench.report.results import Result, medians
 
-__all__ = ["DERIVED", "derived", "drain_rates"]
+__all__ = ["DERIVED", "derived", "drain_rates", "life_limit"]
 
 DERIVED = "headline"
 NOT_PURE = ("chasquimq",)  # a Python API on an engine in another language
@@ -18,7 +18,7 @@ def derived(found: Result) -> dict[str, float]:
     ratios = {
         "share_1": _ratio(number("drain", "async_1"), number("limit", "drain_1_jobs_per_s")),
         "share_2": _ratio(number("drain", "async_2"), number("limit", "drain_2_jobs_per_s")),
-        "share_life": _ratio(number("steady", "jobs_per_s"), number("limit", "both_2_jobs_per_s")),
+        "share_life": _ratio(number("steady", "jobs_per_s"), life_limit(found)),
         "share_add": _ratio(number("enqueue", "bulk_1000_jobs_per_s"), number("limit", "add_1_jobs_per_s")),
         "server_cost": _ratio(_life(found, "engine"), _life(found, "raw")),
         **_peers(found),
@@ -38,6 +38,12 @@ def drain_rates(found: Result) -> dict[str, float]:
         if name.endswith(f".{DRAIN}")
     }
     return dict(sorted(rates.items(), key=lambda pair: -pair[1]))
+
+
+def life_limit(found: Result) -> float | None:
+    """Jobs/s of the whole life in raw commands, with as many connections as are best."""
+    rates = [found.number("limit", f"both_{connections}_jobs_per_s") for connections in (1, 2)]
+    return max((rate for rate in rates if rate is not None), default=None)
 
 
 def _peers(found: Result) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.growth.curves import curves
 from bench.report import plots
-from bench.report.derived import drain_rates
+from bench.report.derived import drain_rates, life_limit
 from bench.report.results import Result, medians
 from bench.report.words import AXES, PARTS, words_of
 
@@ -19,7 +19,6 @@ SHARES = {
     "enqueue_many by 1,000": (("enqueue", "bulk_1000_jobs_per_s"), "add_1_jobs_per_s"),
     "drain, 1 process": (("drain", "async_1"), "drain_1_jobs_per_s"),
     "drain, 2 processes": (("drain", "async_2"), "drain_2_jobs_per_s"),
-    "producer and worker at once": (("steady", "jobs_per_s"), "both_2_jobs_per_s"),
 }
 Place = str
 
@@ -58,6 +57,7 @@ def _shares(found: Result) -> dict[str, tuple[float, float]]:
     pairs = {
         name: (found.number(*ours), found.number("limit", limit)) for name, (ours, limit) in SHARES.items()
     }
+    pairs["producer and worker at once"] = found.number("steady", "jobs_per_s"), life_limit(found)
     return {name: (ours, limit) for name, (ours, limit) in pairs.items() if ours is not None and limit}
 
 

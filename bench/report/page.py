@@ -41,7 +41,7 @@ def page(results: list[tuple[Result, Plots]], notes: str, root: Path) -> str:
 
 def _sections(found: Result, plots: Mapping[str, str]) -> Iterator[str]:
     yield f"## {found.kind}\n"
-    yield f"{_machine(found.machine)}\n\n{_dates(found.dates)}\n"
+    yield f"{_machine(found.machine)}\n\n{_dates(found)}\n"
     if ratios := derived(found):
         yield f"### Headline\n\n{figure_table(DERIVED, ratios)}\n\n{_shown(plots, 'share')}"
     yield f"### All figures\n\n{_all_figures(found)}\n\n{_shown(plots, 'latencies')}"
@@ -58,15 +58,17 @@ def _sections(found: Result, plots: Mapping[str, str]) -> Iterator[str]:
 def _machine(machine: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     cores = f"{machine['cores']} cores shared by all"  # the server, the workers and the producer
-    return f"{cores}, {machine['system']}, Python {machine['python']}; {versions}."
+    where = f"{machine.get('processor', machine['system'])}, {cores}, {machine.get('memory_gb', '?')} GB"
+    return f"{where}; {machine['system']}, Python {machine['python']}; {versions}."
 
 
-def _dates(dates: Mapping[str, str]) -> str:
-    """Which parts belong to one run."""
+def _dates(found: Result) -> str:
+    """Which parts belong to one run, and which failed."""
     runs: dict[str, list[str]] = {}
-    for part, date in dates.items():
+    for part, date in found.dates.items():
         runs.setdefault(date, []).append(part)
-    return "\n".join(f"* {date}: {', '.join(parts)}" for date, parts in sorted(runs.items()))
+    lines = [f"* {date}: {', '.join(parts)}" for date, parts in sorted(runs.items())]
+    return "\n".join([*lines, *(f"* **{part} failed**: {why}" for part, why in found.failed.items())])
 
 
 def _all_figures(found: Result) -> str:

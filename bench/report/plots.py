@@ -18,7 +18,7 @@ __all__ = ["bars", "curves", "distributions", "shares", "spans"]
 
 OURS, OTHER, FAINT = "#0b6e99", "#b0bec5", "#dfe5e8"
 LINES = ("#0b6e99", "#d1495b", "#66a182", "#edae49")
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "streamq",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -74,6 +74,7 @@ def curves(file: Path, axis: str, found: Curves) -> None:
             pane.set_yscale("log")
         else:
             pane.set_ylim(bottom=0)
+        pane.minorticks_off()
         pane.legend(fontsize=7)
     _save(figure, file)
 
@@ -93,7 +94,7 @@ def distributions(file: Path, title: str, found: Mapping[str, Mapping[str, float
 def spans(file: Path, found: Mapping[str, tuple[float, float]]) -> None:
     """For each name a line from its p50 to its p99, in milliseconds, on a logarithmic scale."""
     figure, (axes,) = _page(1, height=0.9 + 0.24 * len(found))
-    for place, (name, (middle, high)) in enumerate(reversed(found.items())):
+    for place, (name, (middle, high)) in enumerate(reversed(list(found.items()))):
         axes.plot((middle, high), (name, name), color=OURS)
         axes.plot(middle, place, "o", color=OURS)
         axes.plot(high, place, "|", color=OURS)

@@ -13,12 +13,16 @@ __all__ = ["Result", "medians", "merged", "read"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was found on one kind of server: its parts by name, when each was, and the machine as the latest file says."""
+    """What was found on one kind of server: its parts by name, when each was, and the machine as the latest file says.
+
+    ``failed`` names the parts that failed when they were measured last, with the reason.
+    """
 
     kind: str
     machine: Mapping[str, Any]
     parts: Mapping[str, Mapping[str, Any]]
     dates: Mapping[str, str]
+    failed: Mapping[str, str]
 
     def number(self, part: str, figure: str) -> float | None:
         """A figure's median; None when it was not measured, or is no number."""
@@ -36,11 +40,14 @@ def merged(found: Iterable[dict[str, Any]]) -> list[Result]:
     results: dict[str, Result] = {}
     for one in found:
         machine, kind = one["machine"], _kind(one["machine"])
-        parts = {name: part for name, part in one.items() if name != "machine"}
+        taken = {name: part for name, part in one.items() if name != "machine"}
+        failed = {name: part["failed"] for name, part in taken.items() if "failed" in part}
+        parts = {name: part for name, part in taken.items() if name not in failed}
         dates = dict.fromkeys(parts, str(machine["date"]))
         if before := results.get(kind):
             parts, dates = {**before.parts, **parts}, {**before.dates, **dates}
-        results[kind] = Result(kind, machine, parts, dates)
+            failed = {name: why for name, why in before.failed.items() if name not in taken} | failed
+        results[kind] = Result(kind, machine, parts, dates, failed)
     return list(results.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from bench.ground import QUEUE, Run, counted, idle_fleet, wait_until
+from bench.ground import QUEUE, Run, counted, idle_fleet, used_memory, wait_until
 from bench.jobs import echo, failing, noop, pause
 from bench.loads import fill, on
 from streamq import App
@@ -79,15 +79,9 @@ def _left(run: Run, task: Task[..., Any], counter: str) -> float:
 def _bytes(run: Run, put: Callable[[int], None]) -> float:
     """Bytes for each job that is put, above what the server holds once it knows jobs of this kind."""
     put(FIRST)
-    before, jobs = _used(run), run.size(20_000)
+    before, jobs = used_memory(run), run.size(20_000)
     put(jobs)
-    return (_used(run) - before) / jobs
-
-
-def _used(run: Run) -> float:
-    """Bytes that the server holds for data: not what it has lent to connections and to its file for a moment."""
-    memory = run.server.raw.info("memory")
-    return float(memory["used_memory"] - memory["mem_clients_normal"] - memory["mem_aof_buffer"])
+    return (used_memory(run) - before) / jobs
 
 
 # The workers

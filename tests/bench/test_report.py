@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.__main__ import write
+from bench.report.__main__ import whole, write
 from bench.report.asked import at_least, at_most
 from bench.report.derived import derived
 from bench.report.page import page
@@ -93,6 +93,20 @@ def test_of_two_results_of_one_kind_the_later_part_counts_and_other_kinds_stand_
     assert (first.kind, first.number("drain", "async_1")) == ("valkey 9.1.2, AOF everysec", 2.0)
     assert "raw" in first.parts
     assert second.number("drain", "async_1") == 3.0
+
+
+def test_a_part_that_failed_is_named_and_does_not_replace_what_was_measured_before() -> None:
+    (found,) = merged(
+        [_result(drain={"async_1": 1.0}), _result(drain={"failed": "TimeoutError: not within 120 s"})]
+    )
+    assert found.number("drain", "async_1") == 1.0
+    assert "**drain failed**: TimeoutError: not within 120 s" in page([(found, {})], "", Path())
+
+
+def test_results_of_quick_measurements_are_left_out_unless_they_are_named(tmp_path: Path) -> None:
+    for name, scale in (("whole", 1.0), ("quick", 0.05)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"machine": {**MACHINE, "scale": scale}}))
+    assert whole(tmp_path) == [tmp_path / "whole.json"]
 
 
 def test_a_figure_without_words_is_shown_by_its_name_and_unit() -> None:
