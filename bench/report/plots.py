@@ -74,6 +74,8 @@ def curves(file: Path, axis: str, found: Curves) -> None:
             pane.set_yscale("log")
         else:
             pane.set_ylim(bottom=0)
+        sizes = sorted({size for name in names for size, _ in found[axis][name]})
+        pane.set_xticks(sizes, [_size(size) for size in sizes])
         pane.minorticks_off()
         pane.legend(fontsize=7)
     _save(figure, file)
@@ -130,6 +132,13 @@ def _page(panels: int, height: float) -> tuple[Figure, list[Axes]]:
 def _save(figure: Figure, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _size(number: int) -> str:
+    for unit, name in ((10**6, "M"), (10**3, "k")):
+        if number >= unit:
+            return f"{number / unit:g}{name}"
+    return str(number)
 
 
 def _short(number: float) -> str:
