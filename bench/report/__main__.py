@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main() -> None:
     )
     parser.add_argument("--into", type=Path, default=ROOT, help="where the report and docs/performance go")
     chosen = parser.parse_args()
+    if importlib.util.find_spec("matplotlib") is None:
+        parser.error("matplotlib is not installed; pip install -e '.[bench]', or use make report")
     files = chosen.files or whole(RESULTS)
     if not files:
         parser.error("bench/results/ has no whole measurement; measure first, with make bench")

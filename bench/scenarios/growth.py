@@ -12,6 +12,7 @@ def measure(run: Run) -> dict[str, object]:
     """Points of all curves."""
     figures: dict[str, object] = {}
     for axis in AXES:
+        print(f"growth by {axis.__name__.rpartition('.')[2]}", flush=True)
         figures |= axis.measure(run)
     run.server.flush()
     return figures
