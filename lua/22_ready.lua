@@ -17,10 +17,12 @@ function sq.group(c, level)
 end
 
 -- An id so late that the generator does not go there: the stream begins anew when it is empty, and takes nothing before.
+-- The next sweep, which comes soon, hands out what is in it.
 local function begin_anew(c, level, last)
   local stream = sq.stream(c, level)
   if redis.call('XLEN', stream) > 0 then
-    error({err = 'STATE ' .. stream .. ' ends at id ' .. last .. ', which somebody added by hand: it takes jobs again when its present entries are gone'})
+    redis.call('HDEL', c.meta, 'swept')
+    sq.refuse('STATE', stream .. ' ends at id ' .. last .. ', which somebody added by hand: it takes jobs again when its present entries are gone')
   end
   redis.call('DEL', stream)
   redis.call('XGROUP', 'CREATE', stream, sq.GROUP, '0', 'MKSTREAM')

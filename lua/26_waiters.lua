@@ -77,7 +77,6 @@ local function unwait(anchor, args)
       sq.switch(c, 'waiters', -1)
     end
   end
-  redis.call('UNLINK', key)
   sq.save(c)
   return 1
 end

@@ -6,8 +6,10 @@ A process that forked makes a new client, so nothing is shared with its parent.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from threading import Lock
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 from streamq.config import Config, Durability
 from streamq.engines.base import AsyncEngine, Engine
@@ -19,6 +21,13 @@ from streamq.sender import Sender
 __all__ = ["Client"]
 
 
+class _OfLoop(NamedTuple):
+    """The engine of an event loop, and what closes it."""
+
+    engine: AsyncEngine
+    ending: AsyncGenerator[None, None]
+
+
 class Client:
     """The sync engine, an async one for each event loop, and what sends and waits through them, by shard."""
 
@@ -26,7 +35,7 @@ class Client:
         self._config = config
         self._lock = Lock()
         self._engine: Engine | None = None
-        self._async_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+        self._of_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
         self._senders: dict[tuple[str, Durability | None], Sender] = {}
         self._replies: dict[str, Replies] = {}
 
@@ -39,10 +48,8 @@ class Client:
     def async_engine(self) -> AsyncEngine:
         """The engine of the running event loop."""
         loop = asyncio.get_running_loop()
-        engine = self._async_engines.get(loop)
-        if engine is None:
-            engine = self._async_engines[loop] = open_async_engine(self._config)
-        return engine
+        known = self._of_loop.get(loop)
+        return known.engine if known else self._open_in(loop)
 
     def sender(self, queue: str, durability: Durability | None = None) -> Sender:
         """What puts jobs into a queue, as safely as asked for; by default as the settings say."""
@@ -66,15 +73,35 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the engine of the running event loop, and the sync one."""
-        engine = self._async_engines.pop(asyncio.get_running_loop(), None)
-        if engine is not None:
-            await engine.close()
+        known = self._of_loop.pop(asyncio.get_running_loop(), None)
+        if known is not None:
+            await known.ending.aclose()
         await asyncio.to_thread(self.close)
 
     def _new_sender(self, queue: str, durability: Durability | None) -> Sender:
         anchor = anchor_of(self._config.namespace, queue)
         sender = Sender(self, anchor, durability or self._config.durability)
         return self._senders.setdefault((queue, durability), sender)
+
+    def _open_in(self, loop: asyncio.AbstractEventLoop) -> AsyncEngine:
+        for over in [other for other in self._of_loop if other.is_closed()]:
+            self._of_loop.pop(over, None)
+        engine = open_async_engine(self._config)
+        ending = self._until_the_end(loop, engine)
+        with suppress(StopIteration):
+            ending.__anext__().send(None)  # it has begun, so the loop knows it
+        self._of_loop[loop] = _OfLoop(engine, ending)
+        return engine
+
+    async def _until_the_end(
+        self, loop: asyncio.AbstractEventLoop, engine: AsyncEngine
+    ) -> AsyncGenerator[None, None]:
+        """A loop that is shut down closes its generators first (``asyncio.run`` does): so its connections go with it."""
+        try:
+            yield
+        finally:
+            self._of_loop.pop(loop, None)
+            await engine.close()
 
     def _open(self) -> Engine:
         with self._lock:

@@ -8,10 +8,12 @@ each of its jobs is sent alone, and a caller that is cancelled or interrupted ta
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Lock, get_ident
+from threading import Lock, RLock, get_ident
+from types import FrameType
 from typing import Protocol, TypeVar
 from weakref import ref
 
@@ -21,7 +23,6 @@ from streamq.protocol.enqueue import MAX_BATCH, Enqueued, NewJob
 
 __all__ = ["AsyncCollector", "Collector"]
 
-_INSIDE: set[int] = set()  # threads that are in an enqueue, of whatever queue: locks of theirs may be held
 _CALLS = 2  # under way at once, on an event loop
 _WORTH_A_CALL = 16  # jobs: fewer are not parted into two calls
 _REFUSALS = (UniqueConflict, LimitExceeded)  # one job's fault, and then nothing of the call was added
@@ -35,14 +36,13 @@ class _Waiting(Protocol):
 W = TypeVar("W", bound=_Waiting)
 
 
-def _next_batch(waiting: deque[W], most: int = MAX_BATCH) -> list[W]:
-    """Take from the front what fits into one call, and not more than ``most``."""
-    batch: list[W] = []
+def _move_next_batch(waiting: deque[W], batch: list[W], most: int = MAX_BATCH) -> None:
+    """Move from the front what fits into one call, and not more than ``most``. Nothing is ever in neither of them."""
     room = MAX_BATCH_BYTES
     while waiting and len(batch) < min(most, MAX_BATCH) and (not batch or len(waiting[0].job.body) <= room):
-        batch.append(waiting.popleft())
+        batch.append(waiting[0])
+        waiting.popleft()
         room -= len(batch[-1].job.body)
-    return batch
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +50,7 @@ class _Ticket:
     """A thread that waits: for its id, or to be the one that sends the next call."""
 
     job: NewJob
+    thread: int
     signal: Lock = field(default_factory=Lock)
     leads: bool = False
     id: str = ""
@@ -61,61 +62,67 @@ class Collector:
 
     def __init__(self, send: Callable[[Sequence[NewJob]], Enqueued]) -> None:
         self._send = send
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may enqueue while its thread holds it
         self._waiting: deque[_Ticket] = deque()
-        self._busy = False
+        self._leader = 0  # the thread that sends now, or none
 
     def enqueue(self, job: NewJob) -> str:
-        """Add one job; its id, local to the shard. Raises Reentered inside a signal handler that met another enqueue."""
-        thread = get_ident()
-        if thread in _INSIDE:
-            raise Reentered
-        _INSIDE.add(thread)
-        try:
-            return self._enqueue(job)
-        finally:
-            _INSIDE.discard(thread)
+        """Add one job; its id, local to the shard.
 
-    def _enqueue(self, job: NewJob) -> str:
-        with self._lock:
-            ticket = self._wait_in_line(job) if self._busy else None
-            self._busy = True
-        if ticket:
-            return self._enqueue_together(ticket)
+        Raises Reentered inside a signal handler or finalizer that interrupted an enqueue of its own thread. An exception
+        may come between any two steps, from there or from another thread: none leaves the others without a leader.
+        """
+        ticket, leads = _Ticket(job, get_ident()), False
         try:
-            return self._send((job,)).ids[0]
-        finally:
-            self._appoint()
-
-    def _wait_in_line(self, job: NewJob) -> _Ticket:
-        ticket = _Ticket(job)
-        ticket.signal.acquire()
-        self._waiting.append(ticket)
-        return ticket
-
-    def _enqueue_together(self, ticket: _Ticket) -> str:
-        try:
+            with self._lock:
+                if self._leader == 0 or self._has_left(ticket.thread):
+                    self._leader = ticket.thread
+                    leads = True
+                else:
+                    ticket.signal.acquire()
+                    self._waiting.append(ticket)
+            if leads:
+                return self._send((job,)).ids[0]
             ticket.signal.acquire()
+            if ticket.leads:
+                self._lead(ticket)
         except BaseException:
             self._leave(ticket)
             raise
-        if ticket.leads:
-            self._lead()
+        finally:
+            if leads:
+                self._appoint()
         if ticket.error is not None:
             raise ticket.error
         return ticket.id
 
-    def _lead(self) -> None:
-        with self._lock:
-            batch = _next_batch(self._waiting)
+    def _has_left(self, thread: int) -> bool:
+        """Whether this thread leads only in name, because it was interrupted where it should have appointed another."""
+        if self._leader != thread:
+            return False
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - it is enqueue's
+        while frame and (frame := frame.f_back):
+            if frame.f_code is Collector.enqueue.__code__ and frame.f_locals["self"] is self:
+                raise Reentered
+        return True
+
+    def _lead(self, own: _Ticket) -> None:
+        """Send for all, then appoint the next leader."""
+        batch: list[_Ticket] = []
         try:
+            own.leads = False
+            with self._lock:
+                _move_next_batch(self._waiting, batch)
             self._settle(batch)
         except BaseException:
             lost = ConnectionLost(
                 "the thread that sent this job together with its own was interrupted; it may be queued"
             )
-            for ticket in batch:
-                ticket.error = ticket.error or (None if ticket.id else lost)
+            with self._lock:
+                for ticket in batch:
+                    ticket.error = ticket.error or (None if ticket.id else lost)
+                    if ticket in self._waiting:
+                        self._waiting.remove(ticket)
             raise
         finally:
             self._appoint()
@@ -139,11 +146,11 @@ class Collector:
     def _appoint(self) -> None:
         with self._lock:
             if not self._waiting:
-                self._busy = False
+                self._leader = 0
                 return
             leader = self._waiting[0]
-            leader.leads = True
-        leader.signal.release()
+            self._leader, leader.leads = leader.thread, True
+            leader.signal.release()
 
     def _leave(self, ticket: _Ticket) -> None:
         """The thread was interrupted while it waited."""
@@ -209,9 +216,10 @@ class AsyncCollector:
         self._is_planned = False
         while self._waiting and self._under_way < _CALLS:
             most = MAX_BATCH if self._under_way else max(_WORTH_A_CALL, len(self._waiting) // 2)
-            batch = [one for one in _next_batch(self._waiting, most) if not one.id.done()]
+            batch: list[_Awaiting] = []
+            _move_next_batch(self._waiting, batch, most)
             self._under_way += 1
-            task = asyncio.create_task(self._carry(batch))
+            task = asyncio.create_task(self._carry([one for one in batch if not one.id.done()]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -40,9 +40,16 @@ class Ahead:
 
     def read(self) -> Any:
         """The answer of the oldest one, or its error."""
-        call = self.under_way.popleft()
+        call = self.under_way[
+            0
+        ]  # until its reply is here: an interruption must find that one is still to come
         try:
             reply = self._reply()
+        except StreamqError as refused:
+            self.under_way.popleft()
+            return refused
+        self.under_way.popleft()
+        try:
             return self._run(call) if reply is None else call.read(reply)
         except StreamqError as error:
             return error

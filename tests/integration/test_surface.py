@@ -1,6 +1,8 @@
 """Putting jobs in and asking for them, through the public surface, on a real Valkey and a real Redis."""
 
 import asyncio
+import contextlib
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deaf_proxy import DeafProxy
-from servers import Server
+from servers import Server, until
 from streamq import (
     App,
     Job,
@@ -257,6 +259,33 @@ def test_lost_replies_among_concurrent_enqueues_make_no_second_job(server: Serve
         assert len(set(jobs)) == 199
         assert numbers(app) == dict.fromkeys(range(200), 1)
         app.close()
+
+
+def test_connections_end_with_their_event_loop(app: App, double: Double, server: Server) -> None:
+    before = len(server.raw.client_list())
+    for n in range(10):
+        asyncio.run(double.aenqueue(n))  # type: ignore[arg-type]
+    assert numbers(app) == dict.fromkeys(range(10), 1)
+    until(lambda: len(server.raw.client_list()) <= before + 1, "connections are closed")
+
+
+def test_an_interrupted_enqueue_leaves_no_reply_for_the_next(app: App, double: Double) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    double.enqueue(0)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for n in range(1, 30):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, n / 20_000)
+                app.enqueue_many([double.call(-n)])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    jobs = {double.enqueue(n).id.partition("-")[2]: n for n in range(1, 30)}
+    taken = HandWorker(app).take()
+    assert {one.job: one.n for one in taken if one.n > 0} == jobs
 
 
 def test_a_job_that_is_less_safe_than_asked_for_is_in_and_it_is_said(server: Server) -> None:

@@ -60,6 +60,17 @@ def test_who_waits_gets_the_result_pushed_and_a_plain_completion_is_refused_unti
     assert typed.client.lrange(typed.key("reply:me"), 0, -1) == [f"5-{entry} completed 42".encode()]
 
 
+def test_who_gives_up_takes_no_others_answer_along(typed: Shard) -> None:
+    first, second = typed.enqueue("5*2", "mail", "1", "2")
+    consumer = typed.register()
+    typed.take(consumer, 2)
+    for entry in (first, second):
+        typed.call("wait", f"5-{entry}", typed.key("reply:me"))
+    typed.call("finish", consumer, 0, "done", "5", first, 2, "result", "42")
+    typed.call("unwait", f"5-{second}", typed.key("reply:me"))
+    assert typed.client.lrange(typed.key("reply:me"), 0, -1) == [f"5-{first} completed 42".encode()]
+
+
 def test_a_strangers_entry_with_a_later_id_stops_nobody_and_is_served(typed: Shard) -> None:
     typed.enqueue("5", "mail", "ours")
     typed.client.xadd(typed.key("ready:5"), {"mail": "foreign"}, id="99999999999999-5")

@@ -136,7 +136,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_an_enqueue_is_refused()
 
     def interrupted(jobs: Sequence[NewJob]) -> Enqueued:
         with pytest.raises(Reentered, match="Set a flag") as caught:
-            Collector(carrier.send).enqueue(job(2))
+            collector.enqueue(job(2))
         refused.append(caught.value)
         return carrier.send(jobs)
 
