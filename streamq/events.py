@@ -8,6 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, get_args
 
 from streamq.errors import ConfigError
+from streamq.logger import Logger
 from streamq.signature import nearest
 
 __all__ = ["Event", "EventName", "Observer", "Observers"]
@@ -58,17 +59,20 @@ class Observers:
         """Whether anybody listens, so that events without a listener need not be made."""
         return name in self._by_name
 
-    def tell(self, event: Event) -> None:
-        """Call the observers of an event, in order of their declaration. What they raise is logged and goes no further."""
+    def tell(self, event: Event, through: tuple[type[BaseException], ...] = ()) -> None:
+        """Call the observers of an event, in order of their declaration. What they raise is logged and goes no further.
+
+        That holds for SystemExit too: an observer ends no process. Only KeyboardInterrupt passes, which comes from outside,
+        and what may be sent into this thread to end a job (``through``).
+        """
+        passing = (KeyboardInterrupt, *through)
         for observer in self._by_name.get(event.name, ()):
             try:
                 observer(event)
-            except Exception:
-                import structlog
-
-                structlog.get_logger("streamq").exception(
-                    "observer failed", event_name=event.name, job=event.job
-                )
+            except passing:
+                raise
+            except BaseException:
+                Logger("streamq").exception("observer failed", event_name=event.name, job=event.job)
 
 
 def _known(name: str) -> str:

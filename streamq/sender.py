@@ -12,6 +12,7 @@ from streamq.collecting import AsyncCollector, Collector
 from streamq.config import Durability
 from streamq.engines.base import AsyncEngine, Engine, Kept
 from streamq.errors import StreamqError
+from streamq.logger import Logger
 from streamq.producer import Channel, Producer
 from streamq.protocol import Call
 from streamq.protocol.enqueue import Enqueued, NewJob
@@ -132,9 +133,7 @@ class Sender:
         """The jobs are in, whatever the level; one that is below what was asked for is no error, but it is said."""
         enqueued: Enqueued = kept.value
         if kept.reached is not self._durability:
-            import structlog
-
-            structlog.get_logger("streamq").warning(
+            Logger("streamq").warning(
                 "durability not reached",
                 asked=self._durability.value,
                 reached=kept.reached.value,

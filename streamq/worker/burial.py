@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
-
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
+from streamq.logger import Logger
 from streamq.protocol.consume import RECORD, Row, abandon, adopt, handed_out
 from streamq.protocol.inspect import job
 from streamq.worker.child import Child, Death
@@ -42,7 +41,7 @@ class Burials:
         self.have_failed = False  # at the last try; the server is away
         self._crashes: dict[tuple[str, str], int] = {}
         self._failures = Repeats()
-        self._log = structlog.get_logger("streamq.supervisor")
+        self._log = Logger("streamq.supervisor")
 
     def __len__(self) -> int:
         return len(self._due)

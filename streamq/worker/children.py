@@ -9,20 +9,19 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import structlog
-
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
+from streamq.logger import Logger
 from streamq.worker.burial import Burials
 from streamq.worker.child import Child, Death
 from streamq.worker.page import FOREVER, Page
 from streamq.worker.process import HELD, be_worker, preload
 from streamq.worker.rescue import release_unbegun
+from streamq.worker.sink import flush_streams
 from streamq.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Children:
         self._app, self._engine, self._burials = app, engine, burials
         self._alive: dict[int, Child] = {}
         self._is_frozen = False
-        self._log = structlog.get_logger("streamq.supervisor")
+        self._log = Logger("streamq.supervisor")
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -66,8 +65,7 @@ class Children:
             preload()
             gc.collect()
             gc.freeze()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         supervisor = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         pid = os.fork()

@@ -177,9 +177,9 @@ class Fetch:
             ending.plan.tally.single(
                 "completed" if outcome == "done" else outcome or "fenced", ending.seconds
             )
-        self._notices.ended(ending)
         if outcome is not None:
             lot.consumer.outbox.add(ending)
+        self._notices.ended(ending)  # last: its ending does not depend on who is told
 
     async def body_of(self, seat: Seat) -> bytes:
         """The payload of a job that is kept apart from its entry."""

@@ -10,10 +10,9 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-import structlog
-
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
+from streamq.logger import Logger
 from streamq.protocol.consume import renew
 from streamq.worker.page import Page, Section
 
@@ -72,4 +71,4 @@ class KeeperThread:
             try:
                 self._keeper.renew([self._page])
             except StreamqError as error:
-                structlog.get_logger("streamq.worker").warning("worker.lease_not_renewed", error=str(error))
+                Logger("streamq.worker").warning("worker.lease_not_renewed", error=str(error))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
 
 import structlog
 
 from streamq.config import Config
+from streamq.logger import Logger
+from streamq.worker.sink import Sink, standard_error
 
 __all__ = ["set_up_log"]
 
@@ -15,11 +17,13 @@ __all__ = ["set_up_log"]
 def set_up_log(config: Config) -> None:
     """Send structlog's lines to standard error in the form and from the level that the settings name.
 
-    A line and its end are one write: the processes of a worker share the file, also where Python buffers nothing.
+    Whatever happens to that, no line raises, and none waits for longer than a moment (see ``sink``).
     """
     for_people = config.log == "text"
+    descriptor = standard_error()
+    sink = Sink(descriptor, lambda lines: Logger("streamq.worker").warning("log.lines_lost", lines=lines))
     last = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(colors=os.isatty(descriptor))
         if for_people
         else structlog.processors.JSONRenderer()
     )
@@ -32,6 +36,6 @@ def set_up_log(config: Config) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config.log_level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,
     )

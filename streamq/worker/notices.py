@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
-
+from streamq.errors import SoftTimeout
 from streamq.events import Event, EventName, Observers
+from streamq.logger import Logger
+from streamq.worker.hopped import TimeLimit
 from streamq.worker.outbox import Ending
 from streamq.worker.repeats import Repeats
 
@@ -39,7 +40,7 @@ class Notices:
     def __init__(self, queue: str, observers: Observers, *, debugs: bool) -> None:
         self._queue, self._observers, self._debugs = queue, observers, debugs
         self._losses = Repeats()
-        self._log = structlog.get_logger("streamq.worker").bind(queue=queue)
+        self._log = Logger("streamq.worker", queue=queue)
 
     @property
     def on_completion(self) -> Callable[[Ending], None] | None:
@@ -71,8 +72,8 @@ class Notices:
         self._observers.tell(Event("job.dead", job, task, self._queue, fields))
 
     def started(self, job: str, task: str) -> None:
-        """A handler is called."""
-        self._observers.tell(Event("job.started", job, task, self._queue))
+        """A handler is called, in its thread."""
+        self._observers.tell(Event("job.started", job, task, self._queue), through=(TimeLimit, SoftTimeout))
 
     def refused(self, deliveries: list[tuple[str, str]]) -> None:
         """The server did not take these endings: the deliveries are not this worker's any more."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import structlog
-
 from streamq.events import Event
+from streamq.logger import Logger
 from streamq.worker.burial import suspects_of
 from streamq.worker.child import Death
 from streamq.worker.page import Started
@@ -23,7 +22,7 @@ class Obituaries:
 
     def __init__(self, app: App, queue_of: Mapping[str, str]) -> None:
         self._observers, self._queue_of = app.observers, queue_of
-        self._log = structlog.get_logger("streamq.supervisor")
+        self._log = Logger("streamq.supervisor")
 
     def lost(self, death: Death) -> None:
         """A process crashed, or was killed."""

@@ -11,15 +11,14 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from streamq.errors import ConfigError, StreamqError
+from streamq.logger import Logger
 from streamq.worker.mortality import die_with_parent
 from streamq.worker.page import Page
+from streamq.worker.sink import flush_streams
 from streamq.worker.worker import Reason, Worker
 
 if TYPE_CHECKING:
@@ -56,15 +55,13 @@ def be_worker(app: App, make: Callable[[Page], Worker], page: Page, supervisor: 
         code = _BY_REASON[_run(app, lambda: make(page))]
     except ConfigError as error:
         code = Exit.MISCONFIGURED
-        structlog.get_logger("streamq.worker").error("worker.misconfigured", error=str(error))
+        Logger("streamq.worker").error("worker.misconfigured", error=str(error))
     except StreamqError as error:
-        structlog.get_logger("streamq.worker").error("worker.cannot_start", error=str(error))
+        Logger("streamq.worker").error("worker.cannot_start", error=str(error))
     except BaseException:
-        structlog.get_logger("streamq.worker").exception("worker.failed")
+        Logger("streamq.worker").exception("worker.failed")
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        flush_streams()
         if os.getpid() == me:  # a handler may have forked
             page.farewell = code
         os._exit(code)  # a handler that hangs in a thread must not keep it
@@ -91,7 +88,14 @@ def _run(app: App, make: Callable[[], Worker]) -> str:
     """The loop is not closed: that would wait for a handler that swallows its cancellation."""
     loop = _loop_factory()()
     asyncio.set_event_loop(loop)
+    loop.set_exception_handler(_tell_of_stray)
     return loop.run_until_complete(_work(app, make))
+
+
+def _tell_of_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that nobody waits for is told to the program's log, which may fail: that does not end the loop."""
+    with contextlib.suppress(Exception):
+        loop.default_exception_handler(context)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -17,11 +17,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from streamq.engines.address import scheme
 from streamq.engines.factory import open_engine
 from streamq.errors import ConfigError, StreamqError
+from streamq.logger import Logger
 from streamq.protocol.keys import anchor_of
 from streamq.worker.burial import Burials
 from streamq.worker.child import Child, Death
@@ -119,7 +118,7 @@ class Supervisor:
         self._leave_by = float("inf")
         self._to_replace: deque[Child] = deque()
         self._health: Health | None = None
-        self._log = structlog.get_logger("streamq.supervisor")
+        self._log = Logger("streamq.supervisor")
 
     def run(self) -> int:
         """Supervise until all is over; the exit code."""

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
-import structlog
-
 from streamq.context import current_job
 from streamq.errors import SoftTimeout
+from streamq.logger import Logger
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.endings import given_up, raised, returned, untouched
 from streamq.worker.hopped import STRAY, Hopped, TimeLimit, raise_in, soft_timeout
@@ -256,7 +255,7 @@ class Threads:
 
     def _warn_of_refusal(self) -> None:
         if times := self._refusals.met(clock()):
-            structlog.get_logger("streamq.worker").warning(
+            Logger("streamq.worker").warning(
                 "worker.no_more_threads",
                 threads=len(self._seats),
                 times=times,

@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from streamq.engines.base import AsyncEngine
 from streamq.engines.factory import open_async_engine, open_engine
 from streamq.errors import ConfigError
 from streamq.events import Event
+from streamq.logger import Logger
 from streamq.protocol.keys import anchor_of
 from streamq.worker.fetch import Fetch, Post
 from streamq.worker.isolate import Isolation
@@ -105,7 +104,7 @@ class Worker:
         self._fetches: list[Fetch] = []
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
-        self._log = structlog.get_logger("streamq.worker")
+        self._log = Logger("streamq.worker")
         self._is_paused = False
         self._isolation = Isolation(app)
         self.reason = Reason.STOPPED
