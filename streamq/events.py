@@ -65,7 +65,7 @@ class Observers:
         That holds for SystemExit too: an observer ends no process. Only KeyboardInterrupt passes, which comes from outside,
         and what may be sent into this thread to end a job (``through``).
         """
-        passing = (KeyboardInterrupt, *through)
+        passing: tuple[type[BaseException], ...] = (KeyboardInterrupt, *through)
         for observer in self._by_name.get(event.name, ()):
             try:
                 observer(event)
