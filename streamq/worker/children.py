@@ -62,7 +62,7 @@ class Children:
         """Make a child, from memory that was collected and frozen once, so that it stays shared."""
         if not self._is_frozen:
             self._is_frozen = True
-            preload()
+            preload(self._app)
             gc.collect()
             gc.freeze()
         flush_streams()

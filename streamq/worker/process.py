@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from streamq.errors import ConfigError, StreamqError
+from streamq.library import library
 from streamq.logger import Logger
 from streamq.worker.mortality import die_with_parent
 from streamq.worker.page import Page
@@ -67,12 +68,15 @@ def be_worker(app: App, make: Callable[[Page], Worker], page: Page, supervisor: 
         os._exit(code)  # a handler that hangs in a thread must not keep it
 
 
-def preload() -> None:
-    """Import, in the supervisor, what every child will need: then its memory is shared."""
+def preload(app: App) -> None:
+    """Make in the supervisor what every child will need: then its memory is shared."""
     import streamq.engines.async_redis
     import streamq.engines.link  # noqa: F401
 
     _loop_factory()
+    _ = library().source, app.payloads
+    for task in app.tasks.values():
+        _ = task.convert, task.fitting, task.returns, task.hooks
 
 
 def _reset_signals() -> None:
