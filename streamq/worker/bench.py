@@ -181,8 +181,7 @@ class Bench:
         if isinstance(seat, ThreadSeat):
             self.threads.end(seat, stop)
         elif isinstance(seat, Runner):
-            seat.end(stop)
-            seat.deadline = seat.cell.until(clock() + GRACE)
+            seat.end_by(stop, clock() + GRACE)
             seat.task.cancel()
         return True
 
@@ -192,6 +191,7 @@ class Bench:
             return
         self._hung = given_up(runner, now)
         self._outside.ended(runner.lot, self._hung)
+        self._arm()
 
     # Turns of the loop
 

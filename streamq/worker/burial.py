@@ -1,14 +1,15 @@
 """Burials: what a dead process held is given back, and what may have killed it is named to the server as a suspect.
 
 Suspects run alone from then on, and only a death alone counts against one. They are what ran; what had just ended and
-was not settled, because a crash may come late; and what was in the hands of several processes that crashed. A burial
-that cannot be done now, because the server is away, is done later.
+was not settled, because a crash may come late; and what was in the hands of several processes that crashed. There are none
+when the process left, or was killed because it should have left. A burial that cannot be done now, because the server is
+away, is done later.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
@@ -76,8 +77,7 @@ class Burials:
     def _give_back(self, death: Death, anchor: str, section: Section, entitled: Entitled) -> None:
         child = death.child
         held = self._held(anchor, entitled)
-        crashed = set() if child.alone or death.was_killed else self._crashed_again(anchor, held)
-        named = {*section.started(), *section.ended(), *crashed}
+        named = set() if death.is_blameless else self._named(death, anchor, section, held)
         suspects = [held[delivery] for delivery in held if delivery in named][:NAMED]
         deliveries = [suspect.delivery for suspect in suspects]
         call = abandon(anchor, 0, entitled.id, alone=child.alone, how=death.why, suspects=deliveries)
@@ -87,13 +87,19 @@ class Burials:
         if child.alone:
             self._look_for_convicts(child)
 
+    def _named(self, death: Death, anchor: str, section: Section, held: Mapping[str, Started]) -> set[str]:
+        """The deliveries that may have killed it."""
+        spared = death.child.alone or death.was_killed
+        crashed = set() if spared else self._crashed_again(anchor, held)
+        return {*section.started(), *section.ended(), *crashed}
+
     def _held(self, anchor: str, entitled: Entitled) -> dict[str, Started]:
         """What the server says the dead one owned. The generation is its supervisor's (see rescue)."""
         owned = self._engine.run(adopt(anchor, 0, entitled.id, entitled.generation + 1)).groups
         found = [_described(level, row) for level, rows in handed_out(owned) for row in rows]
         return {one.delivery: one for one in found}
 
-    def _crashed_again(self, anchor: str, held: dict[str, Started]) -> set[str]:
+    def _crashed_again(self, anchor: str, held: Mapping[str, Started]) -> set[str]:
         """Count one more crash over all that was held; those for which it was one too many."""
         for delivery in held:
             key = (anchor, delivery)
@@ -117,6 +123,8 @@ def _described(level: bytes, row: Row) -> Started:
     return Started(delivery, delivery, task.decode("utf-8", "replace"))
 
 
-def suspects_of(child: Child) -> list[tuple[str, Started]]:
+def suspects_of(death: Death) -> list[tuple[str, Started]]:
     """What may have killed it, as far as that is known by now."""
-    return child.suspects or child.running
+    if death.is_blameless:
+        return []
+    return death.child.suspects or death.child.running

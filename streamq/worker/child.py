@@ -24,6 +24,7 @@ class Child:
     born: float = field(default_factory=time.monotonic)
     is_leaving: bool = False
     killed: str = ""  # why it was killed from here
+    is_overdue: bool = False  # it was killed for no other reason than that its time to leave was over
     rescued_at: float = (
         0.0  # the heartbeat since which nothing has turned, when its waiting jobs were given back
     )
@@ -47,6 +48,13 @@ class Death:
     def exit(self) -> Exit | None:
         """How the child ended itself; None when it crashed, also with a code that means something here."""
         return Exit(self.code) if self.code == self.child.page.farewell else None
+
+    @property
+    def is_blameless(self) -> bool:
+        """It left by itself, or was killed because it should have left by then: nothing that ran in it is accused."""
+        if self.was_killed and self.child.is_overdue:
+            return True
+        return self.exit not in (None, Exit.FAILED)
 
     @property
     def was_killed(self) -> bool:

@@ -112,6 +112,13 @@ class Children:
             elif now > heartbeat + STUCK and deadline == FOREVER and not _has_started(child):
                 self._kill(child, f"its loop has not turned for {now - heartbeat:.0f} s")
 
+    def kill_overdue(self) -> None:
+        """Kill those that live although their time to leave is over. That accuses nothing of what runs in them."""
+        for child in self:
+            if not child.killed:
+                child.is_overdue = True
+                self._kill(child, "its time to leave was over")
+
     def _rescue(self, child: Child, heartbeat: float) -> None:
         try:
             released = release_unbegun(self._engine, child.anchors, child.page)

@@ -28,7 +28,7 @@ class Obituaries:
         """A process crashed, or was killed."""
         child = death.child
         suspects = {
-            f"{self._queue_of[anchor]}-{suspect.job}": suspect.task for anchor, suspect in suspects_of(child)
+            f"{self._queue_of[anchor]}-{suspect.job}": suspect.task for anchor, suspect in suspects_of(death)
         }
         fields = {"pid": child.pid, "why": death.why, "alone": child.alone, "suspects": suspects}
         self._log.error("worker.lost", **fields)

@@ -173,6 +173,15 @@ class Seat:
         if self.context is not None and stop is not Stop.TIMEOUT:
             self.context.cancelled = True
 
+    def end_by(self, stop: Stop, until: float) -> None:
+        """The same, and until then it must have ended.
+
+        When the worker leaves, the page goes on to say the handler's own deadline: from outside it is not late before that.
+        """
+        self.end(stop)
+        self.cell.until(max(until, self.deadline) if stop is Stop.SHUTDOWN else until)
+        self.deadline = until
+
     def described(self, misfit: bool = False, entered: bool = False) -> Attempt:
         """This run, for its judge."""
         age = self.lot.consumer.mono_ms() - self.created_ms

@@ -150,7 +150,7 @@ class Supervisor:
         if now >= self._due["renew"] and (len(self._children) or not self._is_stopping):
             self._renew(now)
         if now > self._leave_by:
-            self._children.signal(signal.SIGKILL)
+            self._children.kill_overdue()
         if not self._is_stopping:
             self._replace_next()
             self._fork_missing(now)

@@ -176,10 +176,11 @@ class Threads:
 
     def end(self, seat: ThreadSeat, stop: Stop) -> None:
         """The job should end; its context says so."""
-        seat.end(stop)
-        if stop is not Stop.CANCEL:
-            seat.deadline = seat.cell.until(clock() + GRACE)
-            self._aim(seat, TimeLimit)
+        if stop is Stop.CANCEL:
+            seat.end(stop)
+            return
+        seat.end_by(stop, clock() + GRACE)
+        self._aim(seat, TimeLimit)
 
     def close(self) -> None:
         """Threads that wait for jobs end."""
@@ -188,12 +189,12 @@ class Threads:
 
     def _interrupt(self, seat: ThreadSeat, now: float) -> None:
         if seat.stop is None:
-            seat.end(Stop.TIMEOUT)
-            seat.deadline = seat.cell.until(now + GRACE)
+            seat.end_by(Stop.TIMEOUT, now + GRACE)
             self._aim(seat, TimeLimit)
             return
         self.hung = given_up(seat, now)
         self._ended(seat.lot, self.hung)
+        self._changed()
 
     def _aim(self, seat: ThreadSeat, error: type[BaseException]) -> None:
         seat.aimed_at = seat.row

@@ -325,6 +325,23 @@ def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
         until(lambda: len(crew.lines("begin", "long")) == 2)
 
 
+@pytest.mark.parametrize("long", ["sits_in_a_thread", "holds_it_in_a_thread", "blocks_its_loop"])
+def test_a_long_job_that_a_leaving_worker_could_not_end_is_handed_back_and_accused_of_nothing(
+    long: str, valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    getattr(yard, long).enqueue("long", 50)
+    with Crew(valkey, tmp_path, timeout=0.1) as crew:
+        until(crew.begun("long"))
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        assert not crew.logged("worker.left_unsettled")
+        assert not any(lost["suspects"] for lost in crew.logged("worker.lost"))
+    left = stats(yard.app)
+    assert (left["active"], left["suspects"], left["delayed"], left["dead"]) == (1, 0, 0, 0)
+    with Crew(valkey, tmp_path) as crew:
+        until(lambda: len(crew.lines("begin", "long")) == 2)
+
+
 def test_deadlines_hold_while_the_server_hangs(
     tmp_path: Path, yard_at: Callable[[Server], ModuleType]
 ) -> None:

@@ -112,6 +112,25 @@ async def blocks_then_crashes_once(name: str, seconds: float) -> None:
         os.abort()
 
 
+@app.task(timeout=60)
+def sits_in_a_thread(name: str, seconds: float) -> None:
+    write("begin", name, os.getpid())
+    time.sleep(seconds)
+
+
+@app.task(timeout=60)
+def holds_it_in_a_thread(name: str, seconds: float) -> None:
+    """The interpreter. Signals, which the main thread gets, do not interrupt the sleep."""
+    write("begin", name, os.getpid())
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@app.task(timeout=60)
+async def blocks_its_loop(name: str, seconds: float) -> None:
+    write("begin", name, os.getpid())
+    time.sleep(seconds)
+
+
 @app.task
 async def stubborn(ctx: Context, name: str) -> None:
     write("begin", name, os.getpid())
