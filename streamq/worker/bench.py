@@ -236,6 +236,9 @@ class Bench:
         self._arm()
         started = clock()
         try:
+            while started > self._turn_ends:  # the turn is over: many short-lived runners must not stretch it
+                await self._give_way()
+                started = clock()
             while queue:
                 runner.row, runner.lot = row, lot = queue.popleft()
                 runner.plan, runner.started, turn = None, started, self._turn
@@ -270,11 +273,9 @@ class Bench:
                 if used or runner.stop is not None:
                     return
                 started, runner.context = ended, None
-                if ended > self._turn_ends:  # give way to heartbeats, sockets and suspended jobs
-                    self._yielding = True
+                if ended > self._turn_ends:
                     runner.rest()
-                    await asyncio.sleep(0)
-                    self._arm()
+                    await self._give_way()
                     started = clock()
         finally:
             self._runners.discard(runner)
@@ -283,6 +284,12 @@ class Bench:
                 self._start()
             else:
                 self._arm()
+
+    async def _give_way(self) -> None:
+        """Let heartbeats, sockets and suspended jobs have the next turn."""
+        self._yielding = True
+        await asyncio.sleep(0)
+        self._arm()
 
     async def _attend(self, runner: Runner) -> Any:
         """Run a job that is not plain: it has a record, options of its own, a soft timeout, or an unknown task."""
