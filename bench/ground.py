@@ -75,6 +75,7 @@ def machine(server: Server) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1024**3),
         "server": f"{info.get('server_name', server.kind)} {info.get('valkey_version', info['redis_version'])}",
+        "allocator": server.raw.info("memory")["mem_allocator"],
         "aof": server.aof,
         "versions": {name: version(name) for name in names},
     }

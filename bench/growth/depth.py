@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from bench.ground import QUEUE, Run, counted, fleet, middle, used_memory, wait_until
+from bench.ground import QUEUE, Run, counted, fleet, middle, server_cpu, used_memory, wait_until
 from bench.growth.curves import point, sizes
 from bench.growth.direct import Direct, bytes_each, quiet
 from streamq import App
@@ -71,32 +71,35 @@ def _point(run: Run, app: App, direct: Direct, size: int, empty: int) -> dict[st
         "server_mb": (memory - empty) / 1024**2,
         **bytes_each("job", memory - before, missing),
         **times.figures(),
-        "drain_jobs_per_s": middle(_drain(run, app, direct, size)),
+        **_drain(run, app, direct, size),
     }
 
 
-def _drain(run: Run, app: App, direct: Direct, size: int) -> list[float]:
+def _drain(run: Run, app: App, direct: Direct, size: int) -> dict[str, object]:
     direct.engine.run(direct.queue.pause())
     with fleet(run):
         wait_until(lambda: counted(app, "idle") > 0)
-        rates = [_window(run, app, direct, size) for _ in range(ROUNDS)]
+        windows = [_window(run, app, direct, size) for _ in range(ROUNDS)]
     direct.fill(size - counted(app, "pending"))
     direct.engine.run(direct.queue.resume())
-    return rates
+    return {
+        "drain_jobs_per_s": middle([rate for rate, _ in windows]),
+        "drain_server_us": middle([server_us for _, server_us in windows]),
+    }
 
 
-def _window(run: Run, app: App, direct: Direct, size: int) -> float:
-    """Jobs/s from the moment when the fleet that stands ready may begin."""
+def _window(run: Run, app: App, direct: Direct, size: int) -> tuple[float, float]:
+    """Jobs/s from the moment when the fleet that stands ready may begin, and the server's microseconds a job."""
     direct.fill(max(0, size - counted(app, "pending")))
     jobs, before, counts = min(size, WINDOW), counted(app, "completed"), f"{direct.queue.anchor}:counts"
 
     def completed() -> int:
         return int(run.server.raw.hget(counts, "completed") or 0) - before
 
-    began = time.perf_counter()
+    cpu, began = server_cpu(run), time.perf_counter()
     direct.engine.run(direct.queue.resume())
     wait_until(lambda: completed() >= jobs, every=min(0.005, jobs / 1e7))
-    done, ended = completed(), time.perf_counter()
+    done, ended, spent = completed(), time.perf_counter(), server_cpu(run) - cpu
     direct.engine.run(direct.queue.pause())
     wait_until(lambda: counted(app, "active") == 0)
-    return done / (ended - began)
+    return done / (ended - began), spent / done * 1e6

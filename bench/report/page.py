@@ -59,7 +59,8 @@ def _machine(machine: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     cores = f"{machine['cores']} cores shared by all"  # the server, the workers and the producer
     where = f"{machine.get('processor', machine['system'])}, {cores}, {machine.get('memory_gb', '?')} GB"
-    return f"{where}; {machine['system']}, Python {machine['python']}; {versions}."
+    allocator = f"the server's allocator is {machine.get('allocator', 'unknown')}"
+    return f"{where}; {machine['system']}, Python {machine['python']}; {versions}; {allocator}."
 
 
 def _dates(found: Result) -> str:

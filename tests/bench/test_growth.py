@@ -34,7 +34,7 @@ def test_queued_jobs_are_drained_by_a_fleet_and_those_that_do_not_fit_are_named(
     monkeypatch.setattr(depth, "CYCLES", 0)
     found = depth.measure(Run(valkey, 1.0))
     figures = curves(found)["queued"]
-    assert {*TAKES, "drain_jobs_per_s", "fill_jobs_per_s", "server_mb"} <= set(figures)
+    assert {*TAKES, "drain_jobs_per_s", "drain_server_us", "fill_jobs_per_s", "server_mb"} <= set(figures)
     assert [size for size, _ in figures["drain_jobs_per_s"]] == [300, 2_000]
     assert str(found["queued_left_out"]).startswith(f"{10**15}: ")
     json.dumps(found)
