@@ -28,7 +28,9 @@ def main() -> None:
         parser.error("matplotlib is not installed; pip install -e '.[bench]', or use make report")
     files = chosen.files or whole(RESULTS)
     if not files:
-        parser.error("bench/results/ has no whole measurement; measure first, with make bench")
+        parser.error(
+            "bench/results/ has no whole measurement; measure first, with make bench, or name a file"
+        )
     write(files, chosen.into.resolve())
     print(f"written: {chosen.into / 'PERFORMANCE_REPORT.md'}")
 
@@ -42,7 +44,7 @@ def whole(folder: Path) -> list[Path]:
 def write(files: list[Path], into: Path) -> None:
     """The report and its plots into a folder; plots of another report that was there are removed."""
     folder = into / "docs/performance"
-    for old in folder.glob("*.svg"):
+    for old in folder.rglob("*.svg"):
         old.unlink()
     results = read(files)
     drawn = [draw(found, folder / _folder_name(found.kind)) for found in results]
