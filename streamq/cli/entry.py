@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: Sequence[str] | None, session: Session) -> int:
     try:
         status = root.main(arguments, prog_name="streamq", obj=session, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before it began
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -6,17 +6,14 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from streamq.cli.command import Verb
 from streamq.cli.session import Session
-
-if TYPE_CHECKING:
-    from streamq.app import App
+from streamq.errors import ConfigError
 
 __all__ = ["work"]
 
@@ -48,7 +45,12 @@ class _Share(click.ParamType[tuple[str, int]]):
             self.fail(
                 f"{value!r} is no queue; write mail, or mail=50 for at most 50 jobs at a time", param, ctx
             )
-        return queue, int(slots or 0)
+        from streamq.wire.limits import check_queue
+
+        try:
+            return check_queue(queue), int(slots or 0)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command(cls=Verb)
@@ -93,7 +95,6 @@ def work(session: Session, /, app: str | None, reloads: bool, **options: Any) ->
 
 def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, **options: Any) -> int:
     app = session.app
-    _warn_of_strangers(app, [name for name, _ in queues])
     from streamq.cli.reloading import name_code
     from streamq.durations import seconds
     from streamq.worker import run
@@ -105,13 +106,3 @@ def _run(session: Session, /, queues: Sequence[tuple[str, int]], timeout: str, *
     session.engine.install()  # a server that cannot be used is said once, here, instead of by every process
     session.engine.close()
     return run(app, queues=dict(queues) or None, timeout=seconds(timeout, "timeout"), **options)
-
-
-def _warn_of_strangers(app: App, queues: Sequence[str]) -> None:
-    """Say which of the queues no task of the App is for; single calls may name them all the same."""
-    known = sorted({task.options.queue for task in app.tasks.values()})
-    for name in queues:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"its queues are {', '.join(known) or 'none'}"
-            click.echo(f"streamq: no task of the App is for queue {name}; {hint}", err=True)

@@ -63,7 +63,10 @@ class Embedded:
         files = _Files.of(self.config)
         if _ensure(files):
             said = f'streamq: started a server in {files.folder} ("streamq server stop" ends it)'
-            print(said, file=sys.stderr, flush=True)
+            with contextlib.suppress(
+                AttributeError, OSError, ValueError
+            ):  # whoever has closed it does not want to know
+                sys.stderr.write(f"{said}\n")
         return Address(path=str(files.socket))
 
 

@@ -12,8 +12,9 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def run(
     limits = Limits(burst, max_jobs, memory, timeout)
     count = workers or app.config.workers or os.cpu_count() or 1
     slots = slots_of(app, queues, concurrency or app.config.concurrency)
+    _warn_of_strangers(app, slots)
     return Supervisor(app, slots, count, limits).run()
 
 
@@ -90,6 +92,17 @@ def _check(app: App) -> None:
             " (streamq.worker.Worker), or leave the url out for the embedded server"
         )
     _ = app.payloads  # reads the keys
+
+
+def _warn_of_strangers(app: App, queues: Iterable[str]) -> None:
+    """Say which of the queues no task of the App is for; single calls may name them all the same."""
+    known = sorted({task.options.queue for task in app.tasks.values()})
+    for queue in queues:
+        if queue not in known:
+            near = get_close_matches(queue, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"its queues are {', '.join(known) or 'none'}"
+            why = f"no task of the App is for queue {queue}; {hint}"
+            Logger("streamq.supervisor").warning("supervisor.queue_without_tasks", queue=queue, hint=why)
 
 
 class Supervisor:

@@ -22,6 +22,7 @@ from streamq.errors import ConfigError
 from streamq.events import Event
 from streamq.logger import Logger
 from streamq.protocol.keys import anchor_of
+from streamq.wire.limits import check_queue
 from streamq.worker.fetch import Fetch, Post
 from streamq.worker.isolate import Isolation
 from streamq.worker.keeper import Keeper, KeeperThread
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "Reason", "Worker", "page_for", "slots_of"]
 
 SCAN = 0.05  # seconds between two looks at what runs
+LEAST_MEMORY = 32_000_000  # bytes; a process has 31 MB before its first job (2026-11-24)
 SECOND = 20  # scans between two reports of statistics
 
 clock = time.monotonic
@@ -56,6 +58,13 @@ class Limits:
     memory: int | None = None
     timeout: float = 30.0
 
+    def __post_init__(self) -> None:
+        if self.memory is not None and self.memory < LEAST_MEMORY:
+            raise ConfigError(
+                f"memory is {self.memory:,} bytes, which every process has before its first job: "
+                f"give at least {LEAST_MEMORY // 10**6} MB, or leave it out"
+            )
+
 
 class Reason:
     """Why a worker ended."""
@@ -68,14 +77,14 @@ class Reason:
 def slots_of(app: App, queues: Mapping[str, int] | None, concurrency: int) -> dict[str, int]:
     """How many jobs at a time each queue may have in one process; 0 in ``queues`` stands for ``concurrency``.
 
-    Without ``queues``, all that tasks of the app name. Raises ConfigError when there are none.
+    Without ``queues``, all that tasks of the app name. Raises ConfigError when there are none, or for an unusable name.
     """
     named = dict(queues or {task.options.queue: 0 for task in app.tasks.values()})
     if not named:
         raise ConfigError(
             "there is nothing to work on: the app has no tasks. Import the modules that declare them."
         )
-    return {queue: slots or concurrency for queue, slots in named.items()}
+    return {check_queue(queue): slots or concurrency for queue, slots in named.items()}
 
 
 def page_for(slots: Mapping[str, int]) -> Page:

@@ -91,6 +91,18 @@ def test_a_worker_for_a_queue_that_no_task_is_for_says_so(shop: Shell) -> None:
     assert "no task of the App is for queue mial; did you mean mail?" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [(("--queue", "a b"), "letters, digits"), (("--memory", "1"), "at least 32 MB")],
+)
+def test_a_worker_that_could_never_work_is_refused_with_the_remedy(
+    shop: Shell, options: tuple[str, ...], remedy: str
+) -> None:
+    ran = shop.run("work", "shop", "--burst", *options, code=2)
+    assert remedy in ran.err
+    assert "Traceback" not in ran.err
+
+
 def test_a_worker_starts_anew_when_a_file_changes(shop: Shell) -> None:
     with shop.started("work", "shop", "--workers", "1", "--reload") as worker:
         put_in = ("enqueue", "send_email", "a@b.c", "--queue", "mail", "--wait", "30s", "--json")

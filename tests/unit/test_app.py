@@ -4,9 +4,10 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import date
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import structlog
 
 from streamq import App, Call, Context, Event, Outgoing, Unique, WrongCall, resource
 from streamq.context import current_job
@@ -273,12 +274,15 @@ def test_arguments_come_back_as_the_annotations_say(app: App) -> None:
     assert plain.convert is None
 
 
-def test_an_observer_is_told_what_it_asked_for_and_is_never_in_the_way(app: App) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("observer"), SystemExit("observer"), GeneratorExit()])
+def test_an_observer_is_told_what_it_asked_for_and_is_never_in_the_way(
+    app: App, error: BaseException
+) -> None:
     told: list[str] = []
 
     @app.on("job.dead")
     def breaks(event: Event) -> None:
-        raise RuntimeError("observer")
+        raise error
 
     @app.on("job.dead", "worker.lost")
     def notes(event: Event) -> None:
@@ -290,6 +294,26 @@ def test_an_observer_is_told_what_it_asked_for_and_is_never_in_the_way(app: App)
     assert not app.observers.wants("job.completed")
     with pytest.raises(ConfigError, match=r"Did you mean 'job\.dead'"):
         app.on("job.ded")(notes)  # type: ignore[arg-type]
+
+
+def test_ctrl_c_in_an_observer_ends_the_program_and_a_log_that_fails_ends_nothing(app: App) -> None:
+    error: BaseException = RuntimeError("observer")
+
+    @app.on("job.dead")
+    def breaks(event: Event) -> None:
+        raise error
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(28, "no space left on device")
+
+    structlog.configure(processors=[full])
+    try:
+        app.observers.tell(Event("job.dead"))
+        error = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            app.observers.tell(Event("job.dead"))
+    finally:
+        structlog.reset_defaults()
 
 
 def test_resources_are_opened_once_in_order_of_need_and_closed_in_reverse(app: App) -> None:

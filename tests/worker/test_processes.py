@@ -114,6 +114,19 @@ def test_a_poison_job_is_dead_after_three_deaths_alone_and_innocent_ones_complet
         assert {job.id: poison} in [lost["suspects"] for lost in crew.logged("worker.lost")]
 
 
+def test_observers_that_exit_end_no_process_and_convict_no_job(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, env={"OBSERVERS_EXIT": "1"}) as crew:
+        failing, poison = yard.fails.enqueue("no"), yard.segfaults.enqueue("s")
+        until(crew.heard("job.dead", failing.id))
+        until(crew.heard("job.dead", poison.id))
+        assert yard.add.enqueue(1, 2).result(timeout=20) == 3
+        assert stats(yard.app)["dead"] == 2
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+
+
 def test_a_job_that_lost_its_workers_too_often_is_told_of(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
@@ -287,6 +300,15 @@ def test_what_would_end_every_process_alike_is_refused_before_there_is_one(
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
     assert remedy in line
+
+
+def test_run_refuses_a_limit_of_memory_that_every_process_is_above_and_a_name_that_no_queue_has(
+    valkey: Server,
+) -> None:
+    with pytest.raises(ConfigError, match=r"memory is 1 bytes.*at least 32 MB"):
+        run(App(valkey.url), queues={"default": 1}, memory=1)
+    with pytest.raises(ConfigError, match="'a b' cannot be the name of a queue"):
+        run(App(valkey.url), queues={"a b": 1})
 
 
 def test_run_refuses_a_server_that_other_processes_do_not_see() -> None:
@@ -525,7 +547,8 @@ def test_a_process_is_replaced_after_its_share_of_jobs(
 def test_a_process_that_has_grown_too_large_is_replaced(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
-    with Crew(valkey, tmp_path, memory=1) as crew:
+    with Crew(valkey, tmp_path, memory=100_000_000) as crew:
+        yard.grows.enqueue(100_000_000)
         until(lambda: any("too large" in line["why"] for line in crew.logged("worker.worn")))
         assert yard.add.enqueue(1, 2).result(timeout=10) == 3
         assert not crew.logged("worker.lost")

@@ -18,6 +18,7 @@ from streamq.app import App
 from streamq.context import Context
 from streamq.errors import JobFailed, StreamqError
 from streamq.events import Event
+from streamq.handlers import CallNext
 from streamq.outcomes import Dead, Retry, Snooze
 from streamq.protocol.enqueue import NewJob
 from streamq.resources import resource
@@ -315,6 +316,46 @@ def test_resources_are_opened_once_and_closed_and_lifespans_stand_around(app: Ap
 
     asyncio.run(scene())
     assert trace == ["begin", "open", "close", "end"]
+
+
+def test_an_observer_that_a_timeout_interrupts_does_not_swallow_it(app: App) -> None:
+    @app.on("job.started")
+    def hangs(event: Event) -> None:
+        while True:
+            time.sleep(0.01)
+
+    @app.task(timeout=0.1, attempts=1)
+    def never_begins() -> None: ...
+
+    async def scene() -> None:
+        async with working(app):
+            with pytest.raises(JobFailed, match="0.1 s"):
+                await (await never_begins.aenqueue()).aresult(timeout=10)
+
+    asyncio.run(scene())
+
+
+def test_a_middleware_that_exits_fails_its_job_and_ends_no_worker(app: App) -> None:
+    @app.middleware
+    async def exits(ctx: Context, call_next: CallNext) -> object:
+        if ctx.task == "fails":
+            raise SystemExit(3)
+        return await call_next()
+
+    @app.task(name="fails", attempts=1)
+    async def fails() -> None: ...
+
+    @app.task
+    async def works() -> int:
+        return 7
+
+    async def scene() -> None:
+        async with working(app):
+            with pytest.raises(JobFailed, match="SystemExit"):
+                await (await fails.aenqueue()).aresult(timeout=10)
+            assert await (await works.aenqueue()).aresult(timeout=10) == 7
+
+    asyncio.run(scene())
 
 
 def test_observers_are_told_what_happens(app: App) -> None:

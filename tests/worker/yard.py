@@ -66,6 +66,8 @@ if os.environ.get("LAYERS"):
 @app.on("job.dead", "worker.lost")
 def hear(event: Event) -> None:
     write("heard", event.name, event.job, event.task, *event.fields.get("suspects", ()))
+    if os.environ.get("OBSERVERS_EXIT"):
+        sys.exit("an observer exits")
 
 
 @app.task(result_ttl="1m")
@@ -252,6 +254,24 @@ async def isolated_retry(ctx: Context) -> int:
     if ctx.attempt < 3:
         raise Retry(0.01)
     return ctx.attempt
+
+
+grown: list[bytes] = []
+
+
+@app.task
+async def grows(size: int) -> None:
+    grown.append(b"x" * size)
+
+
+@app.task(result_ttl="1m")
+async def closes_standard_error(descriptor: bool) -> None:
+    """As libraries do that make daemons or capture output; what nobody waits for fails afterwards."""
+    if descriptor:
+        os.close(2)
+    else:
+        sys.stderr.close()
+    asyncio.get_running_loop().call_soon(int, "nobody waits for this")
 
 
 @app.task(result_ttl="1m", attempts=3, backoff=0.05)
