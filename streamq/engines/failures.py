@@ -46,6 +46,7 @@ _REASONS: dict[str, tuple[type[StreamqError], str]] = {
     "MISCONF": (ReadOnlyServer, "cannot write to its disk and takes no writes; make room there"),
     "NOPROTO": (NotSupported, "does not speak RESP3; streamq needs Redis 6 or later, or any Valkey"),
 }
+_FULL = "ERR max number of clients"  # said to a connection instead of anything else, so nothing was executed
 # Errors of commands inside a function come behind "ERR": these words tell them apart.
 _INSIDE = (
     ("can't run this command", "NOPERM"),
@@ -74,6 +75,10 @@ def refusal(message: str, where: object) -> StreamqError:
         return known
     if message.startswith(("ERR Function not found", "NOSCRIPT")):
         return NotLoaded(f'{where} has no function library of streamq. Run "streamq function load".')
+    if message.startswith(_FULL):
+        return Busy(
+            f"{where} has no room for another connection: raise its maxclients, or see with CLIENT LIST who has so many"
+        )
     if word in TRANSIENT:
         return Busy(f"{where} is not ready: {text}")
     word = next((code for part, code in _INSIDE if part in message), word)

@@ -122,6 +122,8 @@ class RedisLink(asyncio.Protocol):
                 if type(reply) is hiredis.PushNotification:
                     self._pushed(reply)
                     continue
+                if not waiting and isinstance(reply, hiredis.ReplyError):  # it takes no more connections
+                    self._error = refusal(str(reply), self.address)
                 future, call = waiting.popleft()
                 if isinstance(reply, hiredis.ReplyError):
                     self._refused(future, call, reply)

@@ -40,6 +40,7 @@ TRACEBACK_MAX = 8 * 1024  # bytes of a traceback
 _TASK = re.compile(rf"[A-Za-z0-9_.:-]{{1,{TASK_MAX}}}")
 _QUEUE = re.compile(rf"[A-Za-z0-9_.:-]{{1,{QUEUE_MAX}}}")
 _ALPHABET = "letters, digits and _ . : -"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _FORBIDDEN_IN_TAGS = re.compile(r"[,\x00-\x1f\x7f]")
 
 
@@ -59,10 +60,12 @@ def check_queue(name: object) -> str:
     raise ConfigError(f"{_shown(name)} cannot be the name of a queue: use 1 to {QUEUE_MAX} of {_ALPHABET}")
 
 
-def check_tags(tags: Iterable[object]) -> tuple[str, ...]:
+def check_tags(tags: object) -> tuple[str, ...]:
     """Tags without repetition, in their order, or ConfigError."""
     if isinstance(tags, str):
-        raise ConfigError(f"tags is the text {tags!r}: give a list, tags=[{tags!r}]")
+        raise ConfigError(f"tags is the text {_shown(tags)}: give a list, tags=[{_shown(tags)}]")
+    if not isinstance(tags, Iterable):
+        raise ConfigError(f"tags={_shown(tags)} is no list of texts: give one, or tags=[] for none")
     found = tuple(dict.fromkeys(_checked_tag(tag) for tag in tags))
     if len(found) > TAGS_MAX:
         raise ConfigError(f"{len(found)} tags are too many: a job has at most {TAGS_MAX}")
@@ -107,7 +110,11 @@ def text_of(error: BaseException) -> str:
 def _checked_tag(tag: object) -> str:
     if not isinstance(tag, str) or not tag or _FORBIDDEN_IN_TAGS.search(tag):
         raise ConfigError(f"{_shown(tag)} cannot be a tag: use text without commas and control characters")
-    if len(tag.encode("utf-8", "replace")) > TAG_MAX:
+    if _SURROGATE.search(tag):
+        raise ConfigError(
+            f"{_shown(tag)} cannot be a tag: it has half of a surrogate pair, which is no character"
+        )
+    if len(tag.encode()) > TAG_MAX:
         raise ConfigError(f"the tag {_shown(tag)} is too long: at most {TAG_MAX} bytes")
     return tag
 

@@ -37,6 +37,8 @@ WHERE = "redis://127.0.0.1:6379"
             "ACL SETUSER",
         ),
         ("STATE job 5-1-1 is active", WrongState, "job 5-1-1 is active"),
+        ("ERR max number of clients reached", Busy, "raise its maxclients"),
+        ("ERR max number of clients + cluster connections reached", Busy, "raise its maxclients"),
         ("ERR something new", ProtocolError, "answered: ERR something new"),
     ],
 )

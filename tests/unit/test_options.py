@@ -144,6 +144,8 @@ def test_the_defaults() -> None:
         ({"priority": 11}, "priority=11"),
         ({"unique": "to"}, r'write unique=Unique\(by="argument"\)'),
         ({"tags": "a"}, "give a list"),
+        ({"tags": None}, r"tags=\[\] for none"),
+        ({"tags": ["\ud800"]}, "no character"),
         ({"durability": "disk"}, "durability='disk': it is one of memory, aof, replicated, fsynced"),
         ({"no_retry": "ValueError"}, "give exception classes"),
         ({"no_retry": [int]}, "give exception classes"),

@@ -30,7 +30,9 @@ def test_tags_are_bounded_and_kept_in_order() -> None:
         ([""], "cannot be a tag"),
         (["a\n"], "cannot be a tag"),
         ([3], "cannot be a tag"),
+        (["\ud800"], r"'\\ud800' cannot be a tag"),
         ("abc", r"give a list, tags=\['abc'\]"),
+        (None, r"tags=None is no list of texts: give one, or tags=\[\]"),
     ]:
         with pytest.raises(ConfigError, match=words):
             limits.check_tags(tags)
