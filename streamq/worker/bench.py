@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from streamq.context import current_job
 from streamq.protocol.consume import RECORD, Row
-from streamq.worker.endings import UnknownTask, given_up, raised, returned
+from streamq.worker.endings import UnknownTask, given_up, raised, returned, untouched
 from streamq.worker.outbox import Ending
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
@@ -33,6 +33,7 @@ __all__ = ["Bench", "Outside", "Runner"]
 
 TURN = 0.002  # seconds of jobs between two turns of the event loop
 FASTEST_START = 64  # runners started in one turn
+REMEMBERED = 10_000  # jobs whose tasks others than the worker cancelled
 clock = time.monotonic
 
 
@@ -82,6 +83,9 @@ class Bench:
         self.threads = Threads(slots, section, outside.tell, outside.ended, self._arm)
         self.is_stopping = False
         self._hung: Ending | None = None
+        self._cancelled: dict[
+            str, None
+        ] = {}  # jobs whose tasks others than the worker cancelled, oldest first
         self._has_bulk = any(plan.in_bulk for plan in plans.values())
 
     # What comes in
@@ -259,7 +263,7 @@ class Bench:
                 except GeneratorExit:  # the loop is being closed
                     raise
                 except BaseException as error:
-                    self._outside.ended(lot, raised(runner, clock(), error))
+                    self._outside.ended(lot, self._raised(runner, error))
                     return
                 ended = clock()
                 if quick and runner.stop is None:
@@ -311,6 +315,20 @@ class Bench:
         else:
             run = plan.call(runner, opened.args, opened.kwargs)
         return await (run if runner.soft == FOREVER else Softly(runner, run))
+
+    def _raised(self, runner: Runner, error: BaseException) -> Ending:
+        """A job that code of another job has cancelled is run again without an attempt. Who cancelled, is not to be seen.
+
+        So that is done once for each job in this process: one that cancels itself fails from the second time on.
+        """
+        is_asked = runner.stop is not None or runner.warned or not runner.task.cancelling()
+        is_strange = isinstance(error, asyncio.CancelledError) and not is_asked
+        if not is_strange or runner.plan is None or runner.id in self._cancelled:
+            return raised(runner, clock(), error)
+        self._cancelled[runner.id] = None
+        if len(self._cancelled) > REMEMBERED:
+            del self._cancelled[next(iter(self._cancelled))]
+        return untouched(runner, "snooze", "its asyncio task was cancelled by code of a job")
 
     def _returned(self, runner: Runner, ended: float, result: Any) -> None:
         ending = returned(runner, ended, result)

@@ -143,6 +143,40 @@ def test_a_handler_says_how_its_run_ends_and_attempts_are_counted(app: App) -> N
     asyncio.run(scene())
 
 
+def test_a_job_that_code_of_another_one_cancelled_spends_no_attempt_and_one_that_cancels_itself_fails(
+    app: App,
+) -> None:
+    tasks: list[asyncio.Task[Any] | None] = []
+    seen: list[str] = []
+
+    @app.task(attempts=1)
+    async def waits(ctx: Context) -> int:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(60 if len(tasks) == 1 else 0)
+        return ctx.attempt
+
+    @app.task(attempts=1)
+    async def cancels(itself: bool) -> None:
+        seen.append("itself" if itself else "others")
+        task = asyncio.current_task() if itself else tasks[0]
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async def scene() -> None:
+        async with working(app):
+            victim = await waits.aenqueue()
+            await until(lambda: asyncio.sleep(0, len(tasks)))
+            await cancels.aenqueue(False)
+            assert await victim.aresult(timeout=10) == 1
+            with pytest.raises(JobFailed, match="CancelledError"):
+                await (await cancels.aenqueue(True)).aresult(timeout=10)
+            assert seen == ["others", "itself", "itself"]
+            await counted(app, completed=2, dead=1)
+
+    asyncio.run(scene())
+
+
 def test_an_unknown_task_is_parked_until_a_worker_knows_it(app: App, server: Server) -> None:
     @app.task
     async def known() -> None: ...
