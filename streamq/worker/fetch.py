@@ -38,6 +38,7 @@ from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.settling import Refused, Settling
 from streamq.worker.telling import Telling
+from streamq.worker.ticker import Look
 from streamq.worker.verdict import Stop, Verdict
 
 __all__ = ["Fetch", "Post"]
@@ -127,11 +128,16 @@ class Fetch:
         self._is_paused = paused
         self._bell.ring()
 
-    def look(self, now: float) -> None:
-        """Some times a second: end what is late, and give up what somebody else may own by now."""
-        self.bench.scan(now)
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """What is to be done some times a second: end what is late, and give up what somebody else may own by now."""
+        return self.bench.scan, self._fence, self._mind_link
+
+    def _fence(self, now: float) -> None:
         if self._members.fence_expired(now):
             self._bell.ring()
+
+    def _mind_link(self, now: float) -> None:
         quiet = now - self.answered
         if self._link is not None and quiet > self._config.lease + self._config.reply_timeout:
             self._notices.trouble("worker.no_progress", seconds=round(quiet, 1))

@@ -33,6 +33,7 @@ class Condition(IntEnum):
     READY = 1
     DRAINING = 2
     WORN = 3  # the same, and another one should take its place meanwhile
+    EMPTY = 4  # nothing is left to do, and nothing is held any more; it tidies up and leaves
 
 
 class Entitled(NamedTuple):

@@ -231,6 +231,8 @@ class Supervisor:
             self._is_empty = True
         elif death.exit is Exit.MISCONFIGURED:
             self._give_up(now, Exit.MISCONFIGURED)
+        elif death.child.page.condition is Condition.EMPTY:
+            self._is_empty, self._code = True, Exit.FAILED  # another would find nothing, and fail as well
         elif death.exit in (Exit.FAILED, None):
             self._is_empty = False  # it may have left jobs behind
             self._pause_after(death, now)

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from streamq.worker.notices import Notices
 from streamq.worker.page import Condition, Page
 from streamq.worker.plan import Plan
 from streamq.worker.threads import GRACE
+from streamq.worker.ticker import Ticker
 from streamq.worker.verdict import Stop
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Reason", "Worker", "page_for", "slots_of"]
 
-SCAN = 0.05  # seconds between two looks at what runs
 LEAST_MEMORY = 32_000_000  # bytes; a process has 31 MB before its first job (2026-11-24)
-SECOND = 20  # scans between two reports of statistics
-
-clock = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +112,7 @@ class Worker:
         self._log = Logger("streamq.worker")
         self._is_paused = False
         self._isolation = Isolation(app)
+        self._telling: asyncio.Task[None] | None = None
         self.reason = Reason.STOPPED
 
     def stop(self, *, now: bool = False) -> None:
@@ -180,22 +177,35 @@ class Worker:
         return Plan(task, queue, self._app.payloads, self._app.middleware_layers)
 
     async def _work(self) -> None:
+        """Fetch, while the ticker ticks: without it no deadline would hold, so its end is the end of all."""
         self._tell("worker.started")
+        ticker = asyncio.create_task(self._ticker().run())
+        fetching = asyncio.create_task(self._fetch())
+        try:
+            await asyncio.wait({ticker, fetching}, return_when=asyncio.FIRST_COMPLETED)
+            if not fetching.done():
+                error = None if ticker.cancelled() else ticker.exception()
+                raise RuntimeError("the task that ends late handlers has itself been ended") from error
+            fetching.result()
+        finally:
+            ticker.cancel()
+            fetching.cancel()
+            await asyncio.wait({ticker, fetching})
+            self._tell("worker.stopped")
+
+    async def _fetch(self) -> None:
         loops = [asyncio.create_task(fetch.run()) for fetch in self._fetches]
-        ticker = asyncio.create_task(self._tick())
         self._page.condition = Condition.READY
         try:
             running: asyncio.Future[Any] = asyncio.gather(*loops)
             stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            self._check_limits(memory=False)  # a fetch loop may have stopped by itself
+            self._check_limits(0)  # a fetch loop may have stopped by itself
             await self._drain(running)
         finally:
-            ticker.cancel()
             for loop in loops:
                 loop.cancel()
-            self._tell("worker.stopped")
 
     async def _drain(self, running: asyncio.Future[Any]) -> None:
         """Finish what runs, for as long as it may; then end it; then leave."""
@@ -216,35 +226,45 @@ class Worker:
             _ = running.cancelled() or running.exception()  # known, and said already
         elif not running.cancelled():
             running.result()
+        if done and self.reason == Reason.EMPTY:
+            self._page.condition = Condition.EMPTY
 
-    async def _tick(self) -> None:
-        """Some times a second: heartbeat, deadlines, fences; once a second statistics and limits.
+    # Some times a second. Nothing here waits for the server: deadlines hold while that hangs.
 
-        It never waits for the server: deadlines hold while the server hangs.
-        """
-        ticks, telling = 1, asyncio.create_task(asyncio.sleep(0))
-        while True:
-            now = clock()
-            for fetch in self._fetches:
-                fetch.look(now)
-            self._page.beat(
-                now,
-                sum(fetch.settled for fetch in self._fetches),
-                max(fetch.answered for fetch in self._fetches),
-            )
-            self._check_limits(memory=ticks % SECOND == 0)
-            if self._is_supervised and os.getppid() != self._parent:
-                self.stop(now=True)  # where the system does not kill it with its supervisor (see mortality)
-            if ticks % SECOND == 0 and telling.done():
-                telling = asyncio.create_task(self._tell_statistics())
-            ticks += 1
-            await asyncio.sleep(SCAN)
+    def _ticker(self) -> Ticker:
+        of_fetches = [look for fetch in self._fetches for look in fetch.looks]
+        return Ticker(
+            [*of_fetches, self._beat, self._check_limits, self._check_supervisor],
+            [self._check_memory, self._tell_statistics],
+        )
 
-    async def _tell_statistics(self) -> None:
+    def _beat(self, now: float) -> None:
+        settled = sum(fetch.settled for fetch in self._fetches)
+        self._page.beat(now, settled, max(fetch.answered for fetch in self._fetches))
+
+    def _check_supervisor(self, now: float) -> None:
+        """Where the system does not kill it with its supervisor (see mortality)."""
+        if self._is_supervised and os.getppid() != self._parent:
+            self.stop(now=True)
+
+    def _tell_statistics(self, now: float) -> None:
+        last = self._telling
+        if last is not None and not last.done():
+            return
+        self._telling = asyncio.create_task(self._told_statistics())
+        if last is not None and not last.cancelled():
+            last.result()
+
+    async def _told_statistics(self) -> None:
         for fetch in self._fetches:
             await fetch.tell_statistics()
 
-    def _check_limits(self, *, memory: bool) -> None:
+    def _check_memory(self, now: float) -> None:
+        limit = self._limits.memory
+        if limit is not None and not self._stopping.is_set() and _resident() > limit:
+            self._wear("it has grown too large")
+
+    def _check_limits(self, now: float) -> None:
         limits = self._limits
         if self._stopping.is_set():
             return
@@ -256,8 +276,6 @@ class Worker:
             self._wear("the process died that forks those of isolated jobs")
         elif limits.max_jobs is not None and sum(fetch.settled for fetch in self._fetches) >= limits.max_jobs:
             self._wear(f"{limits.max_jobs} jobs are done")
-        elif memory and limits.memory is not None and _resident() > limits.memory:
-            self._wear("it has grown too large")
         elif limits.burst and all(fetch.is_without_work for fetch in self._fetches):
             self.reason = Reason.EMPTY
             self.stop()

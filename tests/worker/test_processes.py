@@ -127,6 +127,28 @@ def test_observers_that_exit_end_no_process_and_convict_no_job(
         assert crew.wait() == 0
 
 
+def test_a_worker_without_file_descriptors_still_ends_what_is_late(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, memory=2**31) as crew:
+        yard.uses_up_all_descriptors.enqueue()
+        until(lambda: crew.logged("worker.look_failed"), what="a look at the memory")
+        with pytest.raises(JobFailed, match=r"ran longer than 0\.2 s"):
+            yard.sleeps_too_long.enqueue().result(timeout=10)
+        assert not crew.logged("worker.lost")
+        assert len(crew.logged("worker.look_failed")) == 1
+
+
+def test_a_process_whose_deadlines_nobody_keeps_any_more_ends_as_failed_and_what_did_it_is_poison(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        with pytest.raises(JobFailed, match="died 3 times while it ran alone; the last time: exit code 1"):
+            yard.cancels_the_ticker.enqueue("bad").result(timeout=20)
+        assert len(crew.logged("worker.failed")) == 4
+        assert yard.add.enqueue(1, 2).result(timeout=10) == 3
+
+
 def test_a_job_that_lost_its_workers_too_often_is_told_of(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
@@ -560,6 +582,19 @@ def test_burst_ends_when_there_is_nothing_to_do(valkey: Server, tmp_path: Path, 
     with Crew(valkey, tmp_path, workers=2, burst=True) as crew:
         assert crew.wait() == 0
         assert (stats(yard.app)["completed"], stats(yard.app)["workers"]) == (100, 0)
+
+
+@pytest.mark.parametrize(
+    ("end", "event"), [("FAIL_AT_END", "worker.failed"), ("CRASH_AT_END", "worker.lost")]
+)
+def test_a_burst_whose_processes_fail_while_they_tidy_up_ends_with_a_code_that_says_so(
+    end: str, event: str, valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    yard.app.enqueue_many([yard.add.call(i, i) for i in range(20)])
+    with Crew(valkey, tmp_path, workers=2, burst=True, env={end: "the till is open"}) as crew:
+        assert crew.wait() == Exit.FAILED
+        assert len(crew.logged(event)) == len(crew.lines("opens")) == 2
+    assert (stats(yard.app)["completed"], stats(yard.app)["active"]) == (20, 0)
 
 
 def test_a_crew_that_was_stopped_past_its_lease_settles_too_late(

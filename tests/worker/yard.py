@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -49,11 +50,16 @@ if most := os.environ.get("MOST_THREADS"):  # as the limit of a container does
 
 @app.lifespan
 async def life() -> AsyncIterator[None]:
+    write("opens", os.getpid())
     if why := os.environ.get("FAIL_AT_START"):
         raise RuntimeError(why)
     if why := os.environ.get("MISCONFIGURED_AT_START"):
         raise ConfigError(why)
     yield
+    if why := os.environ.get("FAIL_AT_END"):
+        raise RuntimeError(why)
+    if os.environ.get("CRASH_AT_END"):
+        os.abort()
 
 
 if os.environ.get("LAYERS"):
@@ -184,6 +190,25 @@ async def swallows(name: str) -> None:
             await asyncio.sleep(600)
         except asyncio.CancelledError:
             write("swallowed", name)
+
+
+@app.task
+def uses_up_all_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+@app.task(result_ttl="1m", timeout=0.2, attempts=1)
+async def sleeps_too_long() -> None:
+    await asyncio.sleep(60)
+
+
+@app.task
+async def cancels_the_ticker(name: str) -> None:
+    write("begin", name, os.getpid())
+    for task in asyncio.all_tasks():
+        if "Ticker" in str(task.get_coro()):
+            task.cancel()
+    await asyncio.sleep(60)
 
 
 @app.task
