@@ -13,6 +13,7 @@ from traceback import walk_tb
 from types import CodeType
 from typing import Any
 
+from streamq.errors import BadPayload
 from streamq.fitting import Fitting
 from streamq.handlers import Middleware
 from streamq.options import DEFAULT_RESULT_TTL, TaskOptions
@@ -28,6 +29,10 @@ Arguments = list[Any]
 Named = dict[str, Any]
 Call = Callable[[Any, Arguments, Named], Any]  # the first: a Seat, or what has its ``open_context``
 Hop = Callable[[Seat, "Plan", Call, Arguments, Named], Awaitable[Any]]
+
+
+class OwnPayload(BadPayload):
+    """The arguments of the job itself have another form than its handler's annotations say."""
 
 
 class Place(Enum):
@@ -134,7 +139,8 @@ def is_misfit(error: BaseException) -> bool:
 
 def was_entered(error: BaseException) -> bool:
     """Whether the error comes from inside the handler, or from what stands around it: not from code of this package."""
-    return any(not code.co_filename.startswith(_PACKAGE) for code in _frames_of(error))
+    own = isinstance(error, OwnPayload)
+    return not own and any(not code.co_filename.startswith(_PACKAGE) for code in _frames_of(error))
 
 
 def _frames_of(error: BaseException) -> list[CodeType]:
@@ -178,7 +184,10 @@ def _with_context(handler: Callable[..., Any], resources: Named) -> Call:
 
 def _converting(convert: Callable[[Arguments, Named], tuple[Arguments, Named]], inner: Call) -> Call:
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
-        args, kwargs = convert(args, kwargs)
+        try:
+            args, kwargs = convert(args, kwargs)
+        except BadPayload as error:
+            raise OwnPayload(*error.args) from error.__cause__
         return inner(seat, args, kwargs)
 
     return call
@@ -189,7 +198,10 @@ def _fitting(fitting: Fitting, inner: Call) -> Call:
 
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
         if not fits(*args, **kwargs):
-            args, kwargs = mend(args, kwargs)
+            try:
+                args, kwargs = mend(args, kwargs)
+            except BadPayload as error:
+                raise OwnPayload(*error.args) from error.__cause__
         return inner(seat, args, kwargs)
 
     return call

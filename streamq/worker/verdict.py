@@ -97,7 +97,8 @@ def unreadable(error: BaseException) -> Verdict:
     """The verdict about a payload that cannot be read here. One whose key is missing may be readable elsewhere."""
     if isinstance(error, KeyMissing):
         return Verdict("park", reason=text_of(error))
-    return Verdict("dead", reason="bad payload", fault=Fault(type(error).__qualname__, text_of(error)))
+    name = "BadPayload" if isinstance(error, BadPayload) else type(error).__qualname__
+    return Verdict("dead", reason="bad payload", fault=Fault(name, text_of(error)))
 
 
 def unknown(task: str) -> Verdict:

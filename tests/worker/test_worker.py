@@ -244,10 +244,17 @@ def test_a_result_that_cannot_be_sent_is_a_failure_that_says_so(app: App) -> Non
     assert [event.name for event in events] == ["job.dead"] * 4
 
 
+@pytest.mark.parametrize("layers", [0, 1])
 def test_a_job_of_another_language_whose_arguments_are_of_other_types_is_a_dead_letter_at_once(
-    app: App,
+    app: App, layers: int
 ) -> None:
     ran: list[object] = []
+
+    async def layer(ctx: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
+        return await call_next()
+
+    for _ in range(layers):
+        app.middleware(layer)
 
     @app.task
     async def on_loop(left: int, right: int = 0) -> None:
