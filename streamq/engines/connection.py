@@ -149,8 +149,10 @@ class Connection:
 
     def _greet(self, address: Address) -> None:
         for command in address.greeting():
+            with contextlib.suppress(OSError):  # closed by a server that has no room; it has said so before
+                self._socket.sendall(pack(command))
             try:
-                reply = self.ask(*command)
+                reply = self.read()
             except ConnectionLost as error:
                 raise unreachable(error, address) from error
             if isinstance(reply, hiredis.ReplyError):

@@ -22,7 +22,17 @@ from streamq.errors import (
 )
 from streamq.library import library
 
-__all__ = ["ELSEWHERE", "TRANSIENT", "Busy", "NotLoaded", "Unreachable", "lost", "refusal", "unreachable"]
+__all__ = [
+    "ELSEWHERE",
+    "TRANSIENT",
+    "Busy",
+    "NotLoaded",
+    "Unreachable",
+    "crowded",
+    "lost",
+    "refusal",
+    "unreachable",
+]
 
 TRANSIENT = frozenset(
     {"LOADING", "BUSY", "TRYAGAIN", "ASK", "MOVED", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"}
@@ -76,9 +86,7 @@ def refusal(message: str, where: object) -> StreamqError:
     if message.startswith(("ERR Function not found", "NOSCRIPT")):
         return NotLoaded(f'{where} has no function library of streamq. Run "streamq function load".')
     if message.startswith(_FULL):
-        return Busy(
-            f"{where} has no room for another connection: raise its maxclients, or see with CLIENT LIST who has so many"
-        )
+        return crowded(where)
     if word in TRANSIENT:
         return Busy(f"{where} is not ready: {text}")
     word = next((code for part, code in _INSIDE if part in message), word)
@@ -86,6 +94,13 @@ def refusal(message: str, where: object) -> StreamqError:
         kind, sentence = _REASONS[word]
         return kind(f"{where} {sentence} ({library().located(message)})")
     return ProtocolError(f"{where} answered: {library().located(message)}")
+
+
+def crowded(where: object) -> Busy:
+    """The error of a connection that the server closed at once, before it read anything."""
+    return Busy(
+        f"{where} has no room for another connection: raise its maxclients, or see with CLIENT LIST who has so many"
+    )
 
 
 def unreachable(error: OSError, where: object) -> Unreachable:

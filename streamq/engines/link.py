@@ -18,7 +18,7 @@ from streamq.config import Config
 from streamq.engines.address import Address, tls_context
 from streamq.engines.base import OnLost, OnMessage
 from streamq.engines.connection import pack
-from streamq.engines.failures import ELSEWHERE, NotLoaded, lost, refusal, unreachable
+from streamq.engines.failures import ELSEWHERE, NotLoaded, crowded, lost, refusal, unreachable
 from streamq.engines.patience import LOADS
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.library import Command, Dialect, library
@@ -44,10 +44,17 @@ async def open_link(
             else:
                 context = tls_context(address.tls) if address.tls else None
                 await loop.create_connection(lambda: link, address.host, address.port, ssl=context)
+            await asyncio.sleep(
+                0
+            )  # a server that has no room for another connection has said so, and closes it
             for command in address.greeting():
                 await link.command(*command)
     except OSError as error:
         link.close()
+        if isinstance(
+            error.__cause__, BrokenPipeError
+        ):  # closed before the greeting, and why is not read any more
+            raise crowded(address) from error
         if isinstance(error, StreamqError) and not isinstance(error, ConnectionLost):
             raise
         raise unreachable(error, address) from error

@@ -172,6 +172,35 @@ def test_a_repeatable_call_survives_a_restart_and_adds_one_job(shell: type[Block
         driver.close()
 
 
+@pytest.mark.parametrize("over", ["socket", "port"])
+def test_a_server_that_takes_no_more_connections_is_tried_again_and_the_error_has_the_remedy(
+    shell: type[Blocking | Awaited], over: str
+) -> None:
+    with Server("valkey", tcp=True) as own:
+        url = own.url if over == "socket" else own.tcp_url
+        own.raw.config_set("maxclients", 1)
+        impatient = shell(Config(url=url, reconnect_for=0.001))
+        for _ in range(20):
+            with pytest.raises(
+                ServerUnavailable, match="no room for another connection: raise its maxclients"
+            ):
+                impatient.run(MAIL.stats())
+        impatient.close()
+        refused = own.raw.info("stats")["rejected_connections"]
+
+        def make_room() -> None:
+            until(lambda: own.raw.info("stats")["rejected_connections"] > refused, "a refusal")
+            own.raw.config_set("maxclients", 10)
+
+        operator = threading.Thread(target=make_room)
+        operator.start()
+        driver = shell(Config(url=url))
+        assert driver.run(named(1)).ids
+        operator.join()
+        assert driver.run(MAIL.stats())["enqueued"] == "1"
+        driver.close()
+
+
 def test_what_could_not_be_sent_is_sent_again_whatever_it_is() -> None:
     with Server("valkey", aof=True, extra=("--appendfsync", "always")) as own:
         driver = Blocking(Config(url=own.url))  # an event loop hears of a loss before its next call
@@ -251,7 +280,7 @@ def test_a_child_process_opens_connections_of_its_own(valkey: Server) -> None:
     script = (
         "import os, sys; from streamq.config import Config; from streamq.engines.factory import open_engine; "
         "engine = open_engine(Config(url=sys.argv[1])); ask = lambda: engine.command('CLIENT', 'ID'); first = ask(); "
-        "child = os.fork(); print(first, ask(), flush=True); child and os.waitpid(child, 0)"
+        "child = os.fork(); os.write(1, f'{first} {ask()}\\n'.encode()); child and os.waitpid(child, 0)"
     )
     said = subprocess.run(
         [sys.executable, "-c", script, valkey.url], capture_output=True, text=True, check=True
