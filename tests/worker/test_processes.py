@@ -369,7 +369,9 @@ def test_a_second_term_hands_back_what_runs_and_spends_no_attempt(
         until(lambda: len(crew.lines("begin", "long")) == 2)
 
 
-@pytest.mark.parametrize("long", ["sits_in_a_thread", "holds_it_in_a_thread", "blocks_its_loop"])
+@pytest.mark.parametrize(
+    "long", ["sits_in_a_thread", "holds_it_in_a_thread", "holds_it_when_it_should_end", "blocks_its_loop"]
+)
 def test_a_long_job_that_a_leaving_worker_could_not_end_is_handed_back_and_accused_of_nothing(
     long: str, valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:
@@ -384,6 +386,19 @@ def test_a_long_job_that_a_leaving_worker_could_not_end_is_handed_back_and_accus
     assert (left["active"], left["suspects"], left["delayed"], left["dead"]) == (1, 0, 0, 0)
     with Crew(valkey, tmp_path) as crew:
         until(lambda: len(crew.lines("begin", "long")) == 2)
+
+
+def test_a_handler_that_is_past_its_own_deadline_is_accused_also_while_its_worker_leaves(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path, timeout=60) as crew:
+        job = yard.holds_it_in_a_thread.using(timeout=0.5).enqueue("late", 50)
+        until(crew.begun("late"))
+        crew.signal(signal.SIGTERM)
+        assert crew.wait() == 0
+        [lost] = crew.logged("worker.lost")
+        assert lost["suspects"] == {job.id: "holds_it_in_a_thread"}
+    assert stats(yard.app)["suspects"] == 1
 
 
 def test_deadlines_hold_while_the_server_hangs(

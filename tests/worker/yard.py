@@ -134,6 +134,15 @@ def holds_it_in_a_thread(name: str, seconds: float) -> None:
 
 
 @app.task(timeout=60)
+async def holds_it_when_it_should_end(name: str, seconds: float) -> None:
+    write("begin", name, os.getpid())
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@app.task(timeout=60)
 async def blocks_its_loop(name: str, seconds: float) -> None:
     write("begin", name, os.getpid())
     time.sleep(seconds)
