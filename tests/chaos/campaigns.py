@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chaos.fleet import Fleet
 from chaos.jobs import count, count_sync
-from servers import Server
+from servers import Server, until
 from streamq import App
 from streamq.queue import Queue
 
@@ -69,6 +69,7 @@ def restart_server(server: Server, *, jobs: int, restarts: int, every: float = 1
     """SIGKILL the server and start it on its append-only file, again and again, while jobs go in and run."""
     with App(server.url) as app, Fleet(server) as fleet:
         verdict = Verdict()
+        _wait_for_workers(app)
         began = time.monotonic()
         while verdict.kills < restarts or len(verdict.accepted) < jobs:
             _feed(app, verdict, jobs)
@@ -78,6 +79,11 @@ def restart_server(server: Server, *, jobs: int, restarts: int, every: float = 1
                 server.restart()
                 verdict.kills += 1
         return _finish(app, server, verdict, began)
+
+
+def _wait_for_workers(app: App) -> None:
+    """A fleet that does not find its server when it starts ends at once; later it comes over its absence."""
+    until(lambda: app.run(Queue("default").stats())["workers"] != "0", "the fleet has started")
 
 
 def _feed(app: App, verdict: Verdict, jobs: int, step: int = 250) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,9 +98,12 @@ def test_it_keeps_jobs_safe_and_itself_private(config: Config) -> None:
 def test_a_long_path_gets_a_short_socket_in_a_folder_of_this_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "SHORT", tmp_path)
-    run = tmp_path / f"streamq-{os.getuid()}"
-    config = Config(project=tmp_path / ("long" * 40))
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="sq-") as short:
+        monkeypatch.setattr(embedded, "SHORT", Path(short))
+        check_short_sockets(Config(project=tmp_path / ("long" * 40)), Path(short) / f"streamq-{os.getuid()}")
+
+
+def check_short_sockets(config: Config, run: Path) -> None:
     try:
         assert Path(embedded.start(config).url.removeprefix("unix://")).parent == run
         run.chmod(0o755)
