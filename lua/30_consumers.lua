@@ -97,7 +97,7 @@ end
 local function lose_after_lease(c, level, entry)
   local _, losses = mark(c, level, entry, 0, 1)
   if losses >= sq.LOSSES then
-    have_it_told(c, convict(c, level, entry, 'lost', 'its worker was lost ' .. losses .. ' times while it ran'))
+    have_it_told(c, convict(c, level, entry, 'lost', 'Lost: its worker was lost ' .. losses .. ' times while it ran'))
   elseif losses > 1 then sq.suspect(c, level, entry)
   else sq.lose(c, level, entry) end
 end
@@ -107,7 +107,7 @@ local function accuse(c, level, entry, alone, how)
   if not alone then return sq.suspect(c, level, entry) end
   local deaths = mark(c, level, entry, 1, 0)
   if deaths >= sq.DEATHS then
-    local sentence = 'its worker process died ' .. deaths .. ' times while it ran alone'
+    local sentence = 'Poison: its worker process died ' .. deaths .. ' times while it ran alone'
     convict(c, level, entry, 'poison', how == '' and sentence or sentence .. '; the last time: ' .. how)
   else sq.suspect(c, level, entry) end
 end

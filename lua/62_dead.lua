@@ -1,10 +1,16 @@
 -- Dead letters, looked at again: run one once more, run those that match, drop one. Functions: retry, retry_all, drop.
 -- What must hold: a retried job keeps its id, its attempts start anew, its history stays.
 
+-- What became of a job that is not among the dead letters.
+local function absent(c, job, name)
+  local state = sq.state_at(c, job, sq.find(c, job))
+  return 'no dead job ' .. name .. (state == 'dead' and '; its dead letter was dropped' or '; it is ' .. state)
+end
+
 -- Why a dead job may not run again, or nil.
 local function obstacle(c, job, name)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'unique')
-  if r[1] ~= 'dead' then return 'NOTFOUND', 'no dead job ' .. (name or job) .. '; it is ' .. sq.state_at(c, job, sq.find(c, job)) end
+  if r[1] ~= 'dead' then return 'NOTFOUND', absent(c, job, name or job) end
   local holder = r[2] and sq.holder(c, r[2])
   if holder and holder ~= job then return 'CONFLICT', holder .. ' holds the unique key ' .. sq.shown(r[2]) end
 end
@@ -78,7 +84,7 @@ end
 -- now, job -> 1
 local function drop(anchor, args)
   local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
-  if not redis.call('ZSCORE', anchor .. ':dead', job) then sq.refuse('NOTFOUND', 'no dead job ' .. args[2] .. '; it is ' .. sq.state_at(c, job, sq.find(c, job))) end
+  if not redis.call('ZSCORE', anchor .. ':dead', job) then sq.refuse('NOTFOUND', absent(c, job, args[2])) end
   -- checked: first write
   sq.drop_dead(c, job)
   sq.save(c)

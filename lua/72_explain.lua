@@ -24,7 +24,7 @@ local function say_ready(c, at, say)
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', sq.stream(c, at.level))) do
     if group[2] == sq.GROUP then
       local before = #redis.call('XRANGE', sq.stream(c, at.level), '(' .. group[8], '(' .. at.entry, 'COUNT', 1000)
-      say((before == 1000 and '1000 or more' or before) .. ' jobs of level ' .. at.level .. ' are before it')
+      say((before == 1000 and '1000 or more' or before) .. (before == 1 and ' job of level ' or ' jobs of level ') .. at.level .. (before == 1 and ' is before it' or ' are before it'))
     end
   end
   local heads = redis.call('HGETALL', c.anchor .. ':heads')

@@ -99,6 +99,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("streamq")
     if name not in _HOMES:
         raise AttributeError(f"module 'streamq' has no attribute {name!r}")
     value = getattr(import_module(f"streamq.{_HOMES[name]}"), name)

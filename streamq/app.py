@@ -176,6 +176,8 @@ class App:
 
     def on(self, *names: EventName) -> Callable[[ObserverT], ObserverT]:
         """Declare an observer of events. It is never in the way: what it raises is logged."""
+        if names and callable(names[0]):
+            raise ConfigError(f"{names[0]!r}: name the events that it observes, as in @app.on('job.dead')")
 
         def observe(observer: ObserverT) -> ObserverT:
             self.observers.add(names, observer)

@@ -52,6 +52,8 @@ class Observers:
             raise ConfigError(
                 f"observer {observer.__qualname__}: it must be a plain function; start a task from it"
             )
+        if not names:
+            raise ConfigError(f"observer {observer.__qualname__}: name its events, as in @app.on('job.dead')")
         for name in names:
             self._by_name[_known(name)] = (*self._by_name.get(name, ()), observer)
 

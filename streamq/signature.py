@@ -1,7 +1,8 @@
 """What a task takes: its parameters without those that the worker fills in, and the check of a call against them.
 
 The check is a generated function with the same parameters and no body, so Python itself does it, in about 0.1 µs.
-Annotations are never read here: types are the type checkers' business, and names may be imported for them only.
+Annotations are not read here, but for a Context in the wrong place: types are the type checkers' business, and names may
+be imported for them only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
+from streamq.context import Context
 from streamq.errors import ConfigError, WrongCall
 from streamq.resources import Needed, Resource
 
@@ -80,6 +82,11 @@ def declared_signature(fn: Callable[..., Any], task: str, *, method: bool = Fals
     rest = declared[1:] if wants_context else declared
     if any(parameter.name == CONTEXT for parameter in rest):
         raise ConfigError(f"task {task}: 'ctx' must be the first parameter, given by position")
+    for parameter in rest:
+        if _is_context(parameter.annotation, fn):
+            raise ConfigError(
+                f"task {task}: the worker gives its Context to a first parameter 'ctx': rename '{parameter.name}'"
+            )
     resources = {p.name: p.default.provider for p in rest if isinstance(p.default, Needed)}
     _refuse_ambiguous(task, rest, resources)
     given = tuple(parameter for parameter in rest if parameter.name not in resources)
@@ -91,6 +98,13 @@ def declared_signature(fn: Callable[..., Any], task: str, *, method: bool = Fals
         generate(given, "None"),
         generate(given, "locals()"),
     )
+
+
+def _is_context(annotation: Any, fn: Callable[..., Any]) -> bool:
+    """Whether it names streamq's class, as itself or as a text."""
+    if isinstance(annotation, str):
+        annotation = getattr(inspect.unwrap(fn), "__globals__", {}).get(annotation)
+    return annotation is Context
 
 
 def _parameters(fn: Callable[..., Any]) -> list[Parameter]:

@@ -282,6 +282,8 @@ def function_task(app: App, fn: Any, options: TaskOptions) -> Task[..., Any]:
     """A task of a function. Raises ConfigError for what cannot be one."""
     if not callable(fn):
         raise ConfigError(f"{fn!r} cannot be a task: decorate a function")
+    if isclass(fn):
+        raise ConfigError(f"{fn!r} is a class: give it to app.add(…), which calls its handle()")
     options = _named(options, fn, fn)
     signature = declared_signature(fn, options.name)
     if iscoroutinefunction(fn):

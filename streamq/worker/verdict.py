@@ -136,11 +136,15 @@ def _said(type_name: str, error: BaseException) -> Fault | None:
 def _failed(attempt: Attempt, error: BaseException, fault: Fault) -> Verdict:
     options = attempt.options
     if attempt.number >= options.attempts:
-        return Verdict("dead", reason=f"failed {attempt.number} times", fault=fault)
+        return Verdict("dead", reason=_failures(attempt.number), fault=fault)
     delay = _delay(attempt, error)
     if options.retry_for is not None and attempt.age + delay > options.retry_for:
         return Verdict("dead", reason=f"its {options.retry_for:g} s are over", fault=fault)
     return Verdict("retry", delay=delay, fault=fault)
+
+
+def _failures(count: int) -> str:
+    return f"failed {count} times" if count > 1 else "failed once"
 
 
 def _delay(attempt: Attempt, error: BaseException) -> float:

@@ -37,7 +37,7 @@ def test_the_dead_letter_of_a_poison_job_says_how_its_last_process_died(shard: S
     assert (dead["state"], dead["reason"]) == ("dead", "poison")
     assert (
         dead["error"]
-        == f"its worker process died {DEATHS} times while it ran alone; the last time: exit code 3"
+        == f"Poison: its worker process died {DEATHS} times while it ran alone; the last time: exit code 3"
     )
 
 

@@ -52,6 +52,22 @@ def test_a_plain_call_takes_the_context_by_hand(app: App) -> None:
     assert asyncio.run(report(ctx, 7)) == "mail-5-1-0 7"
 
 
+def test_what_cannot_be_meant_so_is_refused_when_it_is_declared(app: App) -> None:
+    class Report:
+        def handle(self) -> None: ...
+
+    def by_another_name(context: Context, user: int) -> None: ...
+
+    with pytest.raises(ConfigError, match="rename 'context'"):
+        app.task(by_another_name)
+    with pytest.raises(ConfigError, match="give it to app.add"):
+        app.task(Report)
+    with pytest.raises(ConfigError, match="name its events"):
+        app.on()(print)
+    with pytest.raises(ConfigError, match="@app.on"):
+        app.on(print)  # type: ignore[arg-type]
+
+
 def test_a_wrong_call_is_refused_before_anything_is_sent(app: App) -> None:
     @app.task
     async def send(to: str) -> None: ...

@@ -165,7 +165,7 @@ def test_a_job_that_lost_its_workers_too_often_is_told_of(
             until(lambda gone=gone: run(queue.recover()) or gone not in str(run(queue.workers())))
         until(crew.heard("job.dead", job.id, "add"))
         [told] = crew.logged("job.dead")
-        assert (told["reason"], told["error"]) == ("lost", "its worker was lost 10 times while it ran")
+        assert (told["reason"], told["error"]) == ("lost", "Lost: its worker was lost 10 times while it ran")
 
 
 def test_no_exit_code_of_a_handler_ends_the_workers(valkey: Server, tmp_path: Path, yard: ModuleType) -> None:
