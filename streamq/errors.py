@@ -119,6 +119,11 @@ class UniqueConflict(StreamqError):
 
     code = "CONFLICT"
 
+    @property
+    def holder(self) -> str:
+        """The id of that job, inside its queue."""
+        return str(self).partition(" ")[0]
+
 
 class JobNotFound(StreamqError, LookupError):
     """There is no such job: it is unknown, or finished and not kept."""

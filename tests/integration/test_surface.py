@@ -132,8 +132,9 @@ def test_a_unique_job_is_put_in_once(app: App, double: Double) -> None:
     first = once.enqueue(1)
     assert once.enqueue(1) == first
     assert once.enqueue(2) != first
-    with pytest.raises(UniqueConflict):
+    with pytest.raises(UniqueConflict) as caught:
         double.using(unique=Unique(by="n", on_conflict="reject")).enqueue(1)
+    assert f"mail-{caught.value.holder}" == first.id
     assert numbers(app) == {1: 1, 2: 1}
 
 
