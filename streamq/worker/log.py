@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 
@@ -39,3 +40,18 @@ def set_up_log(config: Config) -> None:
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,
     )
+    logging.lastResort = _Unconfigured(logging.WARNING)
+
+
+class _Unconfigured(logging.Handler):
+    """What libraries log, as asyncio of errors that nobody waits for, where the program has not set up ``logging``.
+
+    It becomes lines like the others: Python's own way writes to standard error, and waits there for a reader.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it as a warning or an error."""
+        with contextlib.suppress(Exception):
+            log = Logger("streamq.worker")
+            say = log.error if record.levelno >= logging.ERROR else log.warning
+            say(record.getMessage(), logger=record.name, exc_info=record.exc_info)

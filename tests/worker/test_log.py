@@ -150,7 +150,7 @@ def test_jobs_are_done_and_the_worker_ends_wherever_its_log_goes(
     tmp_path: Path,
 ) -> None:
     failing = [yard.fails.using(attempts=1).enqueue("no") for _ in range(30)]
-    added = yard.add.enqueue(1, 2)
+    stray, added = yard.leaves_a_stray_error.enqueue(), yard.add.enqueue(1, 2)
     program = [str(PROGRAM), '{"workers": 2, "burst": true}']
     if by_command:  # it says on standard error too that no task is for a queue
         program = ["-m", "streamq.cli", "work", str(PROGRAM), "--burst", "--queue", "default", "--queue", "x"]
@@ -166,7 +166,7 @@ def test_jobs_are_done_and_the_worker_ends_wherever_its_log_goes(
             timeout=60,
         )
     assert ended.returncode == 0
-    assert added.result(timeout=10) == 3
+    assert (stray.result(timeout=10), added.result(timeout=10)) == (None, 3)
     assert {job.status() for job in failing} == {"dead"}
 
 
@@ -204,4 +204,6 @@ def test_a_handler_that_closes_standard_error_silences_and_stops_nobody(
         failing = yard.fails.enqueue("no")
         until(lambda: failing.status() == "dead")
         assert [line["job"] for line in crew.logged("job.dead")] == [failing.id]
+        [stray] = [line for line in crew.log.read_text().splitlines() if "nobody waits for this" in line]
+        assert json.loads(stray)["logger"] == "asyncio"
         assert psutil.Process(child.pid).is_running()
