@@ -72,22 +72,24 @@ class Collector:
         Raises Reentered inside a signal handler or finalizer that interrupted an enqueue of its own thread. An exception
         may come between any two steps, from there or from another thread: none leaves the others without a leader.
         """
-        ticket, leads = _Ticket(job, get_ident()), False
+        thread, ticket, leads = get_ident(), None, False
         try:
             with self._lock:
-                if self._leader == 0 or self._has_left(ticket.thread):
-                    self._leader = ticket.thread
+                if self._leader == 0 or self._has_left(thread):
+                    self._leader = thread
                     leads = True
                 else:
+                    ticket = _Ticket(job, thread)
                     ticket.signal.acquire()
                     self._waiting.append(ticket)
-            if leads:
+            if ticket is None:
                 return self._send((job,)).ids[0]
             ticket.signal.acquire()
             if ticket.leads:
                 self._lead(ticket)
         except BaseException:
-            self._leave(ticket)
+            if ticket is not None:
+                self._leave(ticket)
             raise
         finally:
             if leads:
