@@ -28,7 +28,7 @@ R = TypeVar("R")
 # Its stub says a tuple of one element.
 pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
 _READ = 65_536
-_SPIN = 100e-6  # seconds
+_SPIN = 250e-6  # seconds: also a reply that comes after both sides had slept
 _NAPS = 15  # replies that are slept for after one that did not come in time: the server is busy, or the machine is
 _CAN_SPIN = len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else False
 
