@@ -17,7 +17,7 @@ Argument = bytes | str | int | float
 PROTOCOL = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: making one costs a third then, 0.3 µs
 class Call(Generic[R]):
     """One call of one Lua function.
 

@@ -43,7 +43,8 @@ def enqueue(
     ``UniqueConflict`` when a job with ``on_conflict reject`` meets a holder; then nothing was added.
     """
     args: list[Argument] = [now, producer, channel, seq]
-    for (task, level, options), alike in groupby(jobs, _KIND):
+    groups = [(_KIND(jobs[0]), jobs)] if len(jobs) == 1 else groupby(jobs, _KIND)
+    for (task, level, options), alike in groups:
         bodies = [job.body for job in alike]
         if options:
             for body in bodies:
@@ -71,12 +72,14 @@ def _ids(runs: Any, levels: Sequence[int]) -> list[str]:
     """Of the jobs with these levels, from ``<ms>-<seq> <count> …``."""
     words, ids, told = text(runs).split(), list[str](), 0
     try:
-        for first, count in zip(words[::2], words[1::2], strict=True):
+        each = iter(words)
+        for first in each:
             ms, _, seq = first.partition("-")
-            here = levels[told : told + int(count)]
-            ids += [f"{level}-{ms}-{number}" for number, level in enumerate(here, int(seq))]
-            told = told + int(count) if count.isdigit() else len(levels) + 1
-    except ValueError:
+            count, number = int(next(each)), int(seq)
+            here = levels[told : told + count]
+            ids += [f"{level}-{ms}-{number + place}" for place, level in enumerate(here)]
+            told = told + count if count > 0 else len(levels) + 1
+    except (ValueError, StopIteration):
         told = -1
     if not told == len(ids) == len(levels):
         raise unexpected(runs, f"the ids of {len(levels)} jobs")
