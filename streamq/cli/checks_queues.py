@@ -44,9 +44,11 @@ def _standstill(session: Session, queue: Queue) -> Iterator[Finding]:
         yield Finding(
             Level.WARN, f"queue {name}", f"it is paused ({note}); {waiting}", f"streamq queue resume {name}"
         )
-    elif pending and stats["workers"] == "0":
+    elif stats["workers"] == "0" and (pending or stats["active"] != "0"):
+        back = counted(int(stats["active"]), "job") + " handed back by workers that are gone"
+        what = ", and ".join([*([waiting] if pending else []), *([back] if stats["active"] != "0" else [])])
         yield Finding(
-            Level.WARN, f"queue {name}", f"it has no worker; {waiting}", f"streamq work --queue {name}"
+            Level.WARN, f"queue {name}", f"it has no worker; {what}", f"streamq work --queue {name}"
         )
 
 

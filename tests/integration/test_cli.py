@@ -378,6 +378,19 @@ def test_the_doctor_names_a_queue_that_nobody_works_on(shop: Shell, valkey: Serv
     shop.call("enqueue", "sync", "--queue", "mail")
     said = shop.call("doctor", code=1).out
     assert "streamq work --queue mail" in said
+    assert "1 job waiting" in said
+
+
+def test_the_doctor_names_jobs_that_were_handed_back_and_that_nobody_runs(
+    shop: Shell, valkey: Server
+) -> None:
+    shop.call("enqueue", "sync", "--queue", "mail")
+    engine, mail = open_engine(Config(url=valkey.url)), Queue("mail")
+    consumer = engine.run(mail.register()).consumer
+    engine.run(mail.pop(consumer, 1))
+    engine.run(mail.retire(consumer))
+    engine.close()
+    assert "1 job handed back by workers that are gone" in shop.call("doctor", code=1).out
 
 
 @pytest.mark.parametrize(
