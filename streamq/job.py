@@ -150,6 +150,14 @@ class Job(Generic[R_co]):
         """Stop it: at once while it waits; a running one is told within 100 ms. False when it had ended."""
         return await self._app.arun(self._cancel())
 
+    def promote(self) -> None:
+        """Run it now instead of when it is due. Raises WrongState unless it waits for a time."""
+        self._app.run(control.promote(*self._place()))
+
+    async def apromote(self) -> None:
+        """Run it now instead of when it is due. Raises WrongState unless it waits for a time."""
+        await self._app.arun(control.promote(*self._place()))
+
     def retry(self: Job[T], call: Call[T] | None = None) -> Job[T]:
         """Run a dead job again under its id, its attempts start anew; ``call``: with these arguments instead.
 

@@ -8,7 +8,7 @@ import click
 
 from streamq.cli.command import Noun
 from streamq.cli.discovery import queues_named
-from streamq.cli.records import dead_of, rows_document, rows_table, show_job
+from streamq.cli.records import dead_of, show_job, show_rows
 from streamq.cli.retrying import retry_jobs
 from streamq.cli.session import Session
 from streamq.cli.words import counted
@@ -44,9 +44,9 @@ def list_dead(
 ) -> None:
     """List dead jobs, the latest first."""
     queues = queues_named(session, queue_name)
-    rows = dead_of(session, queues, {"task": task, "error": error, "reason": reason}, limit)
+    rows = dead_of(session, queues, {"task": task, "error": error, "reason": reason}, limit + 1)
     now = int(session.run(queues[0].stats())["now"]) if queues else 0
-    session.show(rows_document(rows), rows_table(rows, now, "no dead jobs"))
+    show_rows(session, rows, limit, now, "no dead jobs")
 
 
 @dead.command()

@@ -9,7 +9,7 @@ import click
 
 from streamq.cli.command import Noun
 from streamq.cli.discovery import queues_named
-from streamq.cli.records import jobs_of, rows_document, rows_table, show_job
+from streamq.cli.records import jobs_of, show_job, show_rows
 from streamq.cli.retrying import retry_jobs
 from streamq.cli.session import Session
 from streamq.cli.words import without_seals
@@ -76,6 +76,17 @@ def cancel(session: Session, job_ids: Sequence[str]) -> int:
 
 @job.command()
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.pass_obj
+def promote(session: Session, job_ids: Sequence[str]) -> None:
+    """Run jobs now that wait for a time."""
+    for job_id in job_ids:
+        queue, local = session.place(job_id)
+        session.run(queue.promote(local))
+    session.show(dict.fromkeys(job_ids, "promoted"), *(f"{job_id} is ready to run" for job_id in job_ids))
+
+
+@job.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Change an argument before.")
 @click.pass_obj
 def retry(session: Session, job_ids: Sequence[str], changes: Sequence[str]) -> None:
@@ -96,8 +107,8 @@ def list_jobs(
     queues = queues_named(session, queue_name)
     lists = [f"tag:{tag}"] if tag else [_LISTS[state]] if state else dict.fromkeys(_LISTS.values())
     found = chain.from_iterable(jobs_of(session, queue, what, _MANY) for queue in queues for what in lists)
-    rows = list(islice((row for row in found if state in (None, row["state"])), limit))
-    session.show(rows_document(rows), rows_table(rows, _now(session, queues), "no such jobs"))
+    rows = list(islice((row for row in found if state in (None, row["state"])), limit + 1))
+    show_rows(session, rows, limit, _now(session, queues), "no such jobs")
 
 
 def _now(session: Session, queues: Sequence[Queue]) -> int:

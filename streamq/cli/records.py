@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from streamq.cli.screen import Fields, Table
 from streamq.cli.session import Session
 from streamq.cli.words import ago, duration, moment, without_seals
@@ -21,7 +23,7 @@ from streamq.queue import Queue
 if TYPE_CHECKING:
     from streamq.wire import Unpacked
 
-__all__ = ["Row", "call_in", "dead_of", "jobs_of", "record_of", "rows_document", "rows_table", "show_job"]
+__all__ = ["Row", "call_in", "dead_of", "jobs_of", "record_of", "rows_table", "show_job", "show_rows"]
 
 Row = dict[str, str]  # the fields of a listed job; "id" is the one that people see
 _PAGE = 500
@@ -69,6 +71,13 @@ def dead_of(
     """The latest dead jobs of all queues that match: ``task`` and ``reason`` exactly, ``error`` as a part of it."""
     latest = heapq.merge(*(_newest_dead(session, queue) for queue in queues), key=_died, reverse=True)
     return list(islice((row for row in latest if _matches(row, wanted)), limit))
+
+
+def show_rows(session: Session, rows: Sequence[Row], limit: int, now_ms: float, empty: str) -> None:
+    """Print ``limit`` listed jobs, and whether there are more."""
+    session.show(rows_document(rows[:limit]), rows_table(rows[:limit], now_ms, empty))
+    if len(rows) > limit:
+        click.echo(f"There are more; --limit {2 * limit} shows more of them.", err=True)
 
 
 def rows_document(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import pytest
 
 from servers import Server, free_port
 from shells import SHOP, Shell, shell
+from streamq import App
 from streamq.config import Config
 from streamq.engines.factory import open_engine
 from streamq.protocol import consume
@@ -256,6 +257,27 @@ def test_payloads_are_hidden_unless_asked_for(shop: Shell) -> None:
     job = shop.call("enqueue", "send_email", "secret@b.c", "--queue", "mail").word
     assert "secret" not in shop.call("job", "show", job).out + shop.call("job", "show", job, "--json").out
     assert "secret" in shop.call("job", "show", job, "--payload").out
+
+
+def test_a_job_that_waits_for_a_time_can_run_now_and_one_that_does_not_cannot(
+    shop: Shell, valkey: Server
+) -> None:
+    with App(valkey.url) as app:
+        send = app.task(name="send")(print)
+        later, now = send.using(delay="1h").enqueue(), send.enqueue()
+        assert shop.call("job", "promote", later.id).out == f"{later.id} is ready to run\n"
+        assert later.info().due_ms <= now.info().created_ms + 60_000
+        assert "does not wait for a time" in shop.call("job", "promote", now.id, code=1).err
+        later.cancel()
+
+
+def test_a_list_that_is_cut_says_so(shop: Shell, valkey: Server) -> None:
+    for number in range(3):
+        shop.call("enqueue", "add", str(number), "1", "--queue", "mail")
+    cut, whole = shop.call("job", "list", "--limit", "2"), shop.call("job", "list", "--limit", "3")
+    assert (cut.out.count("add"), whole.out.count("add")) == (2, 3)
+    assert "There are more" in cut.err
+    assert "more" not in whole.err
 
 
 def test_a_job_is_explained_listed_and_cancelled(shop: Shell) -> None:
