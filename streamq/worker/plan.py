@@ -28,6 +28,7 @@ __all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "keeps", "ttl_
 Arguments = list[Any]
 Named = dict[str, Any]
 Call = Callable[[Any, Arguments, Named], Any]  # the first: a Seat, or what has its ``open_context``
+Change = Callable[[Arguments, Named], tuple[Arguments, Named]]
 Hop = Callable[[Seat, "Plan", Call, Arguments, Named], Awaitable[Any]]
 
 
@@ -161,7 +162,7 @@ def direct(task: Task[..., Any], container: Container) -> Call:
     """A call of the handler with what it wants: converted arguments, its context, its resources."""
     handler, resources = task.handler(), container.fill(task.resources)
     call = _with_context(handler, resources) if task.wants_context else _without_context(handler, resources)
-    call = _converting(task.convert, call) if task.convert else call
+    call = _converting(_as_own(task.convert), call) if task.convert else call
     return _fitting(task.fitting, call) if task.fitting else call
 
 
@@ -182,26 +183,32 @@ def _with_context(handler: Callable[..., Any], resources: Named) -> Call:
     return call
 
 
-def _converting(convert: Callable[[Arguments, Named], tuple[Arguments, Named]], inner: Call) -> Call:
-    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+def _as_own(change: Change) -> Change:
+    """The same change of arguments; what does not fit is the fault of the job's own payload."""
+
+    def changed(args: Arguments, kwargs: Named) -> tuple[Arguments, Named]:
         try:
-            args, kwargs = convert(args, kwargs)
+            return change(args, kwargs)
         except BadPayload as error:
             raise OwnPayload(*error.args) from error.__cause__
+
+    return changed
+
+
+def _converting(convert: Change, inner: Call) -> Call:
+    def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
+        args, kwargs = convert(args, kwargs)
         return inner(seat, args, kwargs)
 
     return call
 
 
 def _fitting(fitting: Fitting, inner: Call) -> Call:
-    fits, mend = fitting.fits, fitting.mend
+    fits, mend = fitting.fits, _as_own(fitting.mend)
 
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
         if not fits(*args, **kwargs):
-            try:
-                args, kwargs = mend(args, kwargs)
-            except BadPayload as error:
-                raise OwnPayload(*error.args) from error.__cause__
+            args, kwargs = mend(args, kwargs)
         return inner(seat, args, kwargs)
 
     return call

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from drivers import Driver
-from streamq.config import Durability
+from streamq.config import Config, Durability
+from streamq.engines.factory import open_engine
 from streamq.errors import JobNotFound, LimitExceeded, ProtocolError, StaleCall, UniqueConflict, WrongState
 from streamq.protocol.consume import Taken, handed_out, plain, settle
-from streamq.protocol.enqueue import NewJob
+from streamq.protocol.enqueue import Enqueued, NewJob
 from streamq.protocol.keys import reply_key
 from streamq.protocol.results import read_push
 from streamq.queue import Queue
@@ -89,6 +90,21 @@ def test_a_thousand_jobs_are_one_call_and_come_out_in_order(
     assert len(set(ids)) == 1000
     first, second = worker.take(500), worker.take(500)
     assert [row[1] for _, _, row in first + second] == [str(i).encode() for i in range(1000)]
+
+
+def test_calls_that_are_sent_ahead_are_answered_in_their_order(
+    config: Config, queue: Queue, worker: Worker
+) -> None:
+    engine = open_engine(config)
+    calls = [
+        queue.push([NewJob("send", str(n).encode())], producer="p" * 32, channel=n % 2, seq=n)
+        for n in range(50)
+    ]
+    answers = [cast("Enqueued", answer) for answer in engine.run_each(calls)]
+    engine.close()
+    taken = worker.take(100)
+    assert [f"{level}-{entry}" for level, entry, _ in taken] == [answer.ids[0] for answer in answers]
+    assert [row[1] for _, _, row in taken] == [str(n).encode() for n in range(50)]
 
 
 def test_the_most_urgent_level_is_served_first(driver: Driver, queue: Queue, worker: Worker) -> None:
