@@ -44,16 +44,13 @@ async def open_link(
             else:
                 context = tls_context(address.tls) if address.tls else None
                 await loop.create_connection(lambda: link, address.host, address.port, ssl=context)
-            await asyncio.sleep(
-                0
-            )  # a server that has no room for another connection has said so, and closes it
+            # A server that has no room for another connection has said so by now, and closes it.
+            await asyncio.sleep(0)
             for command in address.greeting():
                 await link.command(*command)
     except OSError as error:
         link.close()
-        if isinstance(
-            error.__cause__, BrokenPipeError
-        ):  # closed before the greeting, and why is not read any more
+        if isinstance(error.__cause__, BrokenPipeError):  # closed before the greeting: nobody reads why
             raise crowded(address) from error
         if isinstance(error, StreamqError) and not isinstance(error, ConnectionLost):
             raise

@@ -25,9 +25,7 @@ class Child:
     is_leaving: bool = False
     killed: str = ""  # why it was killed from here
     is_overdue: bool = False  # it was killed for no other reason than that its time to leave was over
-    rescued_at: float = (
-        0.0  # the heartbeat since which nothing has turned, when its waiting jobs were given back
-    )
+    rescued_at: float = 0.0  # the heartbeat that was its last when its waiting jobs were given back
     suspects: list[tuple[str, Started]] = field(default_factory=list)  # with their anchors, once it is buried
 
     @property
