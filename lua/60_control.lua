@@ -8,6 +8,7 @@ local function pause(anchor, args)
   -- checked: first write
   redis.call('HSET', c.meta, 'paused', '1', 'paused_at', c.now, 'paused_note', note)
   if not c.paused then redis.call('HINCRBY', c.meta, 'switches', 1) end
+  sq.audit(c, 'paused the queue' .. (note == '' and '' or ': ' .. note))
   sq.save(c)
   return 1
 end
@@ -19,6 +20,7 @@ local function resume(anchor, args)
   redis.call('HDEL', c.meta, 'paused', 'paused_at', 'paused_note')
   if c.paused then redis.call('HINCRBY', c.meta, 'switches', -1) end
   c.paused = false
+  sq.audit(c, 'resumed the queue')
   sq.ring(c, 1)
   sq.save(c)
   return 1

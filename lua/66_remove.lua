@@ -5,7 +5,7 @@
 
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
-  'watch', 'cancels', 'marks', 'waiters'}
+  'watch', 'cancels', 'marks', 'waiters', 'audit'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)

@@ -17,7 +17,7 @@ from streamq.engines.base import AsyncEngine, Engine
 from streamq.protocol import Argument, Call, Flow, consume, control, inspect, results
 from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
 from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob, enqueue
-from streamq.protocol.inspect import Balance, Minute, Page, WorkerInfo
+from streamq.protocol.inspect import Balance, Change, Minute, Page, WorkerInfo
 from streamq.protocol.keys import JobId, anchor_of
 from streamq.protocol.results import Ending
 
@@ -170,6 +170,10 @@ class Queue:
     def minutes(self, first: int, last: int) -> Call[list[Minute]]:
         """Statistics by the minute."""
         return inspect.minutes(self.anchor, self.now, first, last)
+
+    def audit(self, count: int = 50) -> Call[list[Change]]:
+        """What people changed at run time, newest first."""
+        return inspect.audit(self.anchor, self.now, count)
 
     def conservation(self) -> Call[Balance]:
         """Whether the counters agree with the structures."""

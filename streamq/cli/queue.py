@@ -10,7 +10,7 @@ from streamq.cli.command import Noun
 from streamq.cli.discovery import queues_named, shard_name
 from streamq.cli.screen import Fields, Table
 from streamq.cli.session import Session
-from streamq.cli.words import amount, counted, duration
+from streamq.cli.words import amount, counted, duration, moment
 from streamq.errors import WrongState
 from streamq.queue import Queue
 
@@ -74,6 +74,28 @@ def resume(session: Session, name: str) -> None:
     for shard in queues_named(session, name):
         session.run(shard.resume())
     session.show({"queue": name, "paused": False}, f"{name} goes on")
+
+
+@queue.command()
+@click.argument("name", required=False)
+@click.option("--count", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.pass_obj
+def audit(session: Session, name: str | None, count: int) -> None:
+    """Show who changed what at run time, of one queue or of all, newest first."""
+    found = [
+        (shard_name(shard), change)
+        for shard in queues_named(session, name)
+        for change in session.run(shard.audit(count))
+    ]
+    found.sort(key=lambda each: -each[1].at_ms)
+    session.show(
+        [{"queue": shard, **change._asdict()} for shard, change in found[:count]],
+        Table(
+            ("when", "queue", "who", "what"),
+            [(moment(change.at_ms), shard, change.by, change.what) for shard, change in found[:count]],
+            "nobody has changed anything",
+        ),
+    )
 
 
 @queue.command()

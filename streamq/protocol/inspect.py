@@ -9,10 +9,12 @@ from streamq.protocol.replies import integer, pairs, parts, text, texts
 
 __all__ = [
     "Balance",
+    "Change",
     "Listed",
     "Minute",
     "Page",
     "WorkerInfo",
+    "audit",
     "conservation",
     "explain",
     "job",
@@ -62,6 +64,14 @@ class Balance(NamedTuple):
     parts: dict[str, int]
 
 
+class Change(NamedTuple):
+    """A line of the audit log: when (ms since 1970), who, what."""
+
+    at_ms: int
+    by: str
+    what: str
+
+
 def stats(anchor: str, now: int = 0) -> Call[dict[str, str]]:
     """Counters, depths and switches of a shard, by name."""
     return Call("stats", anchor, (now,), pairs, readonly=True)
@@ -95,6 +105,21 @@ def minutes(anchor: str, now: int, first: int, last: int) -> Call[list[Minute]]:
 def conservation(anchor: str, now: int = 0) -> Call[Balance]:
     """Whether the counters agree with each other and with the structures (FAULTS.md, conservation)."""
     return Call("conservation", anchor, (now,), _balance, readonly=True)
+
+
+def audit(anchor: str, now: int = 0, count: int = 50) -> Call[list[Change]]:
+    """What people changed at run time, newest first; at most 1,000 changes are kept."""
+    return Call("audit", anchor, (now, count), _changes, readonly=True)
+
+
+def _changes(reply: Any) -> list[Change]:
+    return [_change(line) for line in texts(reply)]
+
+
+def _change(line: str) -> Change:
+    at, _, rest = line.partition(" ")
+    by, _, what = rest.partition(": ")
+    return Change(int(at), by, what)
 
 
 def _listed(reply: Any) -> Page:

@@ -306,3 +306,12 @@ def _keeps_aof(driver: Driver) -> bool:
         return b"aof_enabled:1" in driver.command("INFO", "persistence")
     except ProtocolError:  # memory:// has no INFO
         return False
+
+
+def test_who_paused_and_resumed_a_queue_is_in_its_audit_log(driver: Driver, queue: Queue) -> None:
+    push(driver, queue, MAIL)
+    driver.run(queue.pause("too many bounces"))
+    driver.run(queue.resume())
+    changes = driver.run(queue.audit())
+    assert [change.what for change in changes] == ["resumed the queue", "paused the queue: too many bounces"]
+    assert driver.run(queue.audit(1)) == changes[:1]

@@ -57,6 +57,7 @@ def good_calls(shard: Shard) -> dict[str, list[object]]:
         "workers": [],
         "minutes": ["0", "10"],
         "conservation": [],
+        "audit": ["10"],
     }  # fmt: skip
 
 
