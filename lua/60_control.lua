@@ -19,8 +19,8 @@ local function resume(anchor, args)
   -- checked: first write
   redis.call('HDEL', c.meta, 'paused', 'paused_at', 'paused_note')
   if c.paused then redis.call('HINCRBY', c.meta, 'switches', -1) end
-  c.paused = false
   sq.audit(c, 'resumed the queue')
+  c.paused = false
   sq.ring(c, 1)
   sq.save(c)
   return 1
