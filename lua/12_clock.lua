@@ -27,10 +27,11 @@ local function server_epoch(asked, now)
 end
 
 local function read_switches(c)
-  local m = redis.call('HMGET', c.meta, 'paused', 'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects')
+  local m = redis.call('HMGET', c.meta, 'paused', 'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects', 'strikes')
   c.paused = m[1] == '1'
   c.cancels, c.tombs, c.marks = tonumber(m[2] or 0), tonumber(m[3] or 0), tonumber(m[4] or 0)
   c.waiters, c.commands, c.suspects = tonumber(m[5] or 0), tonumber(m[6] or 0), tonumber(m[7] or 0)
+  c.strikes = tonumber(m[8] or 0)
 end
 
 -- A queue that was removed and comes again goes on with its ids.
@@ -54,7 +55,7 @@ function sq.look(anchor, asked)
     anchor = anchor, meta = meta, now = now, step = step, first = not m[1], mono = m[2] and m[2] + math.max(0, step) or now,
     grace = tonumber(m[3] or 0), ms = tonumber(m[4] or 0), seq = tonumber(m[5] or 0), fence = tonumber(m[6] or 0),
     old_epoch = m[7], epoch = server_epoch(asked, now), lease = tonumber(m[8] or sq.LEASE), levels = m[9] or '',
-    swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0,
+    swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0, strikes = 0,
     counted = {}, adding = {},
   }
   if m[10] and m[10] ~= '0' then read_switches(c) end

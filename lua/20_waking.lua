@@ -33,6 +33,7 @@ end
 function sq.unwatch(c) redis.call('UNLINK', c.anchor .. ':watch') end
 
 function sq.earliest(c)
+  if c.frees then return c.now end
   local head = redis.call('ZRANGE', c.anchor .. ':delayed', 0, 0, 'WITHSCORES')
   return head[2] and tonumber(head[2])
 end

@@ -95,8 +95,9 @@ end
 -- What is due goes into its ready stream; what that does not take stays. `caller`: who takes in the same call, if one does.
 function sq.promote_due(c, caller)
   local delayed, closed = c.anchor .. ':delayed', {}
+  if c.strikes > 0 then sq.end_strikes(c) end
   for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
-    local r = redis.call('HMGET', sq.record(c, job), 'level', 'parked_by')
+    local r = redis.call('HMGET', sq.record(c, job), 'level', 'parked_by', 'struck')
     local level = r[1]
     if not level then sq.count(c, 'purged', 1)
     elseif not closed[level] then closed[level] = not pcall(sq.make_ready, c, job, level) end
@@ -105,6 +106,7 @@ function sq.promote_due(c, caller)
       sq.count(c, 'delayed', -1)
     end
     if r[2] then leave_to_others(c, r[2], caller) end
+    if r[3] then redis.call('HDEL', sq.record(c, job), 'struck') end
   end
 end
 

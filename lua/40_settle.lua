@@ -137,6 +137,8 @@ function settlers.park(c, job, o)
   again(c, job, 'retrying', 1000 * 2 ^ math.min(times - 1, 5))
 end
 
+function settlers.strike(c, job, o) sq.put_aside(c, job, o.reason, o.by) end
+
 function settlers.release() end
 
 -- A job that was cancelled while it ran does not come back, whatever its worker says.

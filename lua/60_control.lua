@@ -97,6 +97,10 @@ local function promote(anchor, args)
   if not redis.call('ZSCORE', c.anchor .. ':delayed', job) then
     sq.refuse('STATE', 'job ' .. args[2] .. ' does not wait for a time: it is ' .. sq.state_at(c, job, sq.find(c, job)))
   end
+  local strike = redis.call('HGET', sq.record(c, job), 'struck')
+  if strike and sq.strike_ends(c, strike) then
+    sq.refuse('STATE', 'job ' .. args[2] .. ' was put aside by strike ' .. strike .. ': lift that, and it runs')
+  end
   -- checked: first write
   redis.call('ZADD', c.anchor .. ':delayed', c.now, job)
   redis.call('HSET', sq.record(c, job), 'due', c.now)

@@ -5,7 +5,7 @@
 
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
-  'watch', 'cancels', 'marks', 'waiters', 'audit'}
+  'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)
@@ -34,6 +34,8 @@ local function remove(anchor, args)
   redis.call('EXPIRE', anchor .. ':removed', REMEMBERED)
   for _, id in ipairs(redis.call('HKEYS', anchor .. ':consumers')) do redis.call('UNLINK', anchor .. ':commands:' .. id) end
   for level = 0, 9 do redis.call('UNLINK', sq.stream(c, level)) end
+  sq.remove_strikes(c)
+  sq.remove_struck(c)
   for _, name in ipairs(KEYS_OF_A_SHARD) do redis.call('UNLINK', anchor .. ':' .. name) end
   local minute = math.floor(c.now / 60000)
   for past = 0, 120 do redis.call('UNLINK', anchor .. ':minute:' .. sq.num(minute - past)) end

@@ -36,6 +36,10 @@ local function stats(anchor, args)
   say('idle', redis.call('ZCARD', anchor .. ':idle'))
   say('paused', c.paused and '1' or '0')
   if c.paused then say('paused_note', redis.call('HGET', c.meta, 'paused_note') or '') end
+  if c.strikes > 0 then
+    say('strikes', redis.call('ZCARD', anchor .. ':strikes'))
+    say('struck', sq.struck_jobs(c))
+  end
   local oldest
   local heads = redis.call('HGETALL', anchor .. ':heads')
   for i = 1, #heads, 2 do

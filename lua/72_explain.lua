@@ -3,9 +3,10 @@
 local function seconds(ms) return string.format('%.1f s', ms / 1000) end
 
 local function say_delayed(c, id, say)
-  local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked')
+  local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked', 'struck')
   local due = tonumber(redis.call('ZSCORE', c.anchor .. ':delayed', id) or c.now)
   say(r[1])
+  if r[6] then sq.say_struck(c, r[6], say) end
   if r[5] then say('parked ' .. r[5] .. (r[5] == '1' and ' time: ' or ' times: ') .. (r[4] or 'no worker that took it could run it')) end
   if r[2] then say('attempt ' .. (r[2] + 1) .. ' is next; the last error was ' .. (r[3] or 'not kept')) end
   if due > c.now then say('due in ' .. seconds(due - c.now)) else say('due; the next take promotes it') end
@@ -27,6 +28,7 @@ local function say_ready(c, at, say)
       say((before == 1000 and '1000 or more' or before) .. (before == 1 and ' job of level ' or ' jobs of level ') .. at.level .. (before == 1 and ' is before it' or ' are before it'))
     end
   end
+  if c.strikes > 0 then sq.say_strikes(c, at.task, say) end
   local heads = redis.call('HGETALL', c.anchor .. ':heads')
   for i = 1, #heads, 2 do
     local level = string.sub(heads[i], -1)

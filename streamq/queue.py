@@ -10,16 +10,17 @@ its URL leads. So there is one definition for both worlds:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from streamq.engines.base import AsyncEngine, Engine
-from streamq.protocol import Argument, Call, Flow, consume, control, inspect, results
+from streamq.protocol import Argument, Call, Flow, consume, control, inspect, results, strikes
 from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
 from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob, enqueue
 from streamq.protocol.inspect import Balance, Change, Minute, Page, WorkerInfo
 from streamq.protocol.keys import JobId, anchor_of
 from streamq.protocol.results import Ending
+from streamq.protocol.strikes import Strike
 
 __all__ = ["Queue", "follow", "follow_async"]
 
@@ -146,6 +147,18 @@ class Queue:
     def remove(self) -> Call[bool]:
         """The queue goes away with its figures; False when there is none. Raises WrongState while it has jobs or workers."""
         return control.remove(self.anchor, self.now)
+
+    def strike(self, strike_id: str, task: str, where: Mapping[str, str], **options: Argument) -> Call[bool]:
+        """Stop a task, or its jobs whose arguments match; ``for``, ``until``, ``note``, ``by``."""
+        return strikes.strike(self.anchor, self.now, strike_id, task, where, options)
+
+    def unstrike(self, strike_id: str, by: str = "") -> Call[bool]:
+        """Lift a strike; False when there is none."""
+        return strikes.unstrike(self.anchor, self.now, strike_id, by)
+
+    def strikes(self) -> Call[list[Strike]]:
+        """The strikes that stand."""
+        return strikes.strikes(self.anchor, self.now)
 
     def stats(self) -> Call[dict[str, str]]:
         """Counters, depths and switches."""

@@ -70,20 +70,22 @@ class Shard:
         pipe.execute()
 
     def fill(self) -> None:
-        """Jobs in every state: waiting, delayed, running, asked to stop, lost, suspect, dead, retrying, kept."""
+        """Jobs in every state: waiting, delayed, running, asked to stop, lost, suspect, dead, retrying, struck, kept."""
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)
         self.call("abandon", gone, "shared", 0, f"5-{suspect[0].decode()}")
-        names = ("running", "asked", "dead", "retrying", "kept")
+        names = ("running", "asked", "dead", "retrying", "struck", "kept")
         entries = self.enqueue(*(part for name in names for part in ("9", "mail", name)))
-        self.take(busy, 5)
+        self.take(busy, len(names))
         for name, entry in zip(names, entries, strict=True):
             self.named[name] = f"9-{entry}"
         self.call("cancel", self.named["asked"])
-        dead, retrying, kept = (self.named[name][2:] for name in ("dead", "retrying", "kept"))
+        self.call("strike", "s1", "mail", 2, "note", "why", "to", "x")
+        dead, retrying, struck, kept = (self.named[name][2:] for name in names[2:])
         self.take(
             busy, 0, "dead", "9", dead, 2, "error", "E: x", "retry", "9", retrying, 2, "delay", 9_000,
+            "strike", "9", struck, 2, "reason", "s1",
             "done", "9", kept, 4, "result", "r", "ttl", 90_000,
         )  # fmt: skip
         (waiting,) = self.enqueue("1", "mail", "w")
@@ -94,6 +96,6 @@ class Shard:
         self.call("wait", f"1-{waiting}", self.key("reply:1"))
         self.call("enqueue", "p" * 22, "0", "7", "5", "mail", "once")
         self.named |= {
-            "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
+            "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
             "lost": f"5-{lost[0].decode()}", "suspect": f"5-{suspect[0].decode()}",
         }  # fmt: skip

@@ -58,6 +58,10 @@ def good_calls(shard: Shard) -> dict[str, list[object]]:
         "minutes": ["0", "10"],
         "conservation": [],
         "audit": ["10"],
+        "strike": ["s2", "mail", "4", "for", "1000", "note", "why", "tenant", "acme"],
+        "unstrike": [n["strike"], "anna"],
+        "strikes": [],
+        "take that puts aside": [consumer, "0", "0", "0", "strike", level, entry, "2", "reason", n["strike"]],
     }  # fmt: skip
 
 
@@ -134,6 +138,9 @@ REFUSED: dict[str, tuple[str, str, list[object]]] = {
     "a drop of what is not dead": ("NOTFOUND", "drop", ["{waiting}"]),
     "a reply key elsewhere": ("INVALID", "wait", ["{waiting}", "elsewhere"]),
     "a purge of what is still to come": ("INVALID", "purge", ["pending", "-", "1700000000001-0"]),
+    "a strike with two ends": ("INVALID", "strike", ["s2", "mail", 4, "for", "1", "until", "1"]),
+    "a strike with half a condition": ("INVALID", "strike", ["s2", "mail", 0, "tenant"]),
+    "a promotion of what is struck": ("STATE", "promote", ["{struck}"]),
     "a mode that nobody knows": ("INVALID", "abandon", ["{consumer}", "together", "0"]),
     "a death that is told at too great a length": (
         "LIMIT", "abandon", ["{consumer}", "alone", "2", "how", "x" * 201, "{running}"],

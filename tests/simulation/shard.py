@@ -11,7 +11,7 @@ GROUP, RECORD = "workers", "@"
 PSEUDO = ("lost", "suspects")
 HASHES = ("meta", "counts", "heads", "consumers", "workers", "watch", "cancels", "marks", "waiters")
 ZSETS = ("alive", "idle", "woken", "delayed", "dead")
-UNREAD = ("done", "test", "minute", "reply", "audit")
+UNREAD = ("done", "test", "minute", "reply", "audit", "strikes", "strike", "struck")
 
 
 class Entry(NamedTuple):
