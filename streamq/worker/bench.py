@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from streamq.context import current_job
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.endings import UnknownTask, given_up, raised, returned, untouched
 from streamq.worker.outbox import Ending
+from streamq.worker.outside import Outside
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
 from streamq.worker.seat import FOREVER, Lot, Seat
@@ -29,36 +30,12 @@ from streamq.worker.verdict import Stop
 if TYPE_CHECKING:
     from streamq.worker.consumer import Consumer
 
-__all__ = ["Bench", "Outside", "Runner"]
+__all__ = ["Bench", "Runner"]
 
 TURN = 0.002  # seconds of jobs between two turns of the event loop
 FASTEST_START = 64  # runners started in one turn
 REMEMBERED = 10_000  # jobs whose tasks others than the worker cancelled
 clock = time.monotonic
-
-
-class Outside(Protocol):
-    """What a bench needs from the process around it."""
-
-    def tell(self, seat: Seat, said: dict[str, Any]) -> None:
-        """A handler says how far it is; called in threads too."""
-
-    def changed(self) -> None:
-        """Something ended, or there is room: called in every turn of the loop."""
-
-    def settle_soon(self) -> None:
-        """An ending should not wait for company."""
-
-    async def body_of(self, seat: Seat) -> bytes:
-        """The payload of a job that is kept apart from its entry."""
-        ...
-
-    async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Run a handler in a process of its own."""
-        ...
-
-    def ended(self, lot: Lot, ending: Ending) -> None:
-        """A job ended in another way than by a plain completion."""
 
 
 class Runner(Seat):

@@ -20,12 +20,12 @@ from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
 from streamq.protocol.consume import Taken, handed_out, report, take
-from streamq.protocol.inspect import job as look_at
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite
 from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
+from streamq.worker.commands import Commands
 from streamq.worker.consumer import Consumer
 from streamq.worker.endings import unbegun
 from streamq.worker.isolate import Isolation
@@ -84,6 +84,7 @@ class Fetch:
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
+        self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send)
         self._appetite = Appetite(clock())
         self._link: Link | None = None
         self._linked = asyncio.Event()
@@ -155,7 +156,7 @@ class Fetch:
         """The last take found nothing, and nothing is left here."""
         return self._found_nothing and self.bench.is_idle and not self._members.pending()
 
-    # What its bench and handlers need (bench.Outside)
+    # What its bench and handlers need (outside.Outside)
 
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         """A handler says how far it is; called in threads too."""
@@ -293,7 +294,7 @@ class Fetch:
         me.heard(taken.mono)
         got = self._arrive(me, taken.groups, taken.fence) + self._arrive(me, taken.alone, taken.fence)
         for command in taken.commands:
-            self._obey(command)
+            self._commands.obey(command)
         if taken.state != "clean":
             self._members.revoked(me, gone=taken.state == "unknown")
         self._is_asleep = n > 0 and got < n and not me.is_over
@@ -322,33 +323,6 @@ class Fetch:
         self.settled += batch.size - len(wanted)
         self._appetite.finished(batch.size, self.answered)
         self._notices.refused(refused)
-
-    def _obey(self, command: str) -> None:
-        match command.split(" "):
-            case ["cancel", level, entry]:
-                self._cancel(level.encode(), entry.encode())
-            case ["dead", job]:
-                self._tell_of_death(job)
-            case _:
-                self._notices.trouble("worker.unknown_command", command=command[:100])
-
-    def _cancel(self, level: bytes, entry: bytes) -> None:
-        if self.bench.cancel(level, entry):
-            return
-        for row, lot in self.bench.withdraw(lambda row, lot: row[0] == entry and lot.level == level):
-            lot.consumer.outbox.add(
-                unbegun(row, lot, Verdict("cancelled", reason="cancelled before it began"))
-            )
-
-    def _tell_of_death(self, job: str) -> None:
-        """A job died whose worker was lost, so that none can tell of it but us."""
-        call = look_at(self.post.anchor, 0, job)
-
-        def told(answer: asyncio.Future[Any]) -> None:
-            if not answer.cancelled() and answer.exception() is None:
-                self._notices.died(f"{self.post.place}-{job}", call.read(answer.result()))
-
-        self.send(call).add_done_callback(told)
 
     # When to call
 
