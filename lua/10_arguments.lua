@@ -29,6 +29,11 @@ function sq.level(value)
   return value
 end
 
+-- The level of a delivery: that of the job, or LANES.
+function sq.given_level(value)
+  return value == sq.LANES and value or sq.level(value)
+end
+
 function sq.task(value)
   if not value or #value > 128 or not string.find(value, '^[%w_.:%-]+$') then
     sq.refuse('INVALID', 'task is ' .. shown(value) .. '; a name of 1 to 128 letters, digits and _ . : - is due')
@@ -58,6 +63,13 @@ function sq.job(value)
   local id = value and string.match(value, '%d%-%d+%-%d+$')
   if not id or not is_entry(string.sub(id, 3)) then sq.refuse('INVALID', 'job is ' .. shown(value) .. '; an id like 5-1732448000000-0 is due') end
   return id
+end
+
+-- `<level>-<entry>`.
+function sq.delivery(value)
+  local level, entry = string.match(value or '', '^([%dl])%-(.+)$')
+  if not level then sq.refuse('INVALID', 'delivery is ' .. shown(value) .. '; <level>-<entry> is due') end
+  return level, sq.entry(entry)
 end
 
 -- `n` arguments behind args[i] as name → value; the index behind them. Only the names in `known` are allowed.

@@ -26,12 +26,17 @@ local function server_epoch(asked, now)
   return known_epoch
 end
 
+-- What there may be none of, then nobody looks for it. `flow` is 1 once the shard has known a lane or a limit, `memory` the mark in bytes.
+local SWITCHES = {
+  'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects',
+  'flow', 'dropped', 'quotas', 'memory',
+  'strikes',
+}
+
 local function read_switches(c)
-  local m = redis.call('HMGET', c.meta, 'paused', 'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects', 'strikes')
+  local m = redis.call('HMGET', c.meta, 'paused', unpack(SWITCHES))
   c.paused = m[1] == '1'
-  c.cancels, c.tombs, c.marks = tonumber(m[2] or 0), tonumber(m[3] or 0), tonumber(m[4] or 0)
-  c.waiters, c.commands, c.suspects = tonumber(m[5] or 0), tonumber(m[6] or 0), tonumber(m[7] or 0)
-  c.strikes = tonumber(m[8] or 0)
+  for i, name in ipairs(SWITCHES) do c[name] = tonumber(m[i + 1] or 0) end
 end
 
 -- A queue that was removed and comes again goes on with its ids.
@@ -55,10 +60,12 @@ function sq.look(anchor, asked)
     anchor = anchor, meta = meta, now = now, step = step, first = not m[1], mono = m[2] and m[2] + math.max(0, step) or now,
     grace = tonumber(m[3] or 0), ms = tonumber(m[4] or 0), seq = tonumber(m[5] or 0), fence = tonumber(m[6] or 0),
     old_epoch = m[7], epoch = server_epoch(asked, now), lease = tonumber(m[8] or sq.LEASE), levels = m[9] or '',
-    swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false, cancels = 0, tombs = 0, marks = 0, waiters = 0, commands = 0, suspects = 0, strikes = 0,
+    swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false,
     counted = {}, adding = {},
   }
+  for _, name in ipairs(SWITCHES) do c[name] = 0 end
   if m[10] and m[10] ~= '0' then read_switches(c) end
+  if c.flow > 0 then sq.begin_flow(c) end
   return c
 end
 
@@ -76,13 +83,14 @@ end
 
 -- The streams follow the generator, so that a stranger's XADD with * cannot give a lost id again either.
 local function enter_epoch(c)
-  for level in string.gmatch(c.levels, '%d') do
+  for level in string.gmatch(c.levels, '%w') do
     redis.pcall('XSETID', c.anchor .. ':ready:' .. level, sq.num(c.ms) .. '-0')
   end
   redis.call('HSET', c.meta, 'epoch', c.epoch, 'ms', c.ms, 'seq', c.seq, 'fence', c.fence)
 end
 
 function sq.save(c)
+  if c.flow > 0 then sq.save_flow(c) end
   if c.new_epoch or c.first then enter_epoch(c) end
   if c.drawn then redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono, 'ms', c.ms, 'seq', c.seq, 'enqueued', c.enqueued)
   else redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono) end

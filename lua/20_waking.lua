@@ -35,7 +35,10 @@ function sq.unwatch(c) redis.call('UNLINK', c.anchor .. ':watch') end
 function sq.earliest(c)
   if c.frees then return c.now end
   local head = redis.call('ZRANGE', c.anchor .. ':delayed', 0, 0, 'WITHSCORES')
-  return head[2] and tonumber(head[2])
+  local due = head[2] and tonumber(head[2])
+  local opens = c.flow > 0 and redis.call('ZRANGE', c.anchor .. ':timers', 0, 0, 'WITHSCORES')[2]
+  if opens and (not due or tonumber(opens) < due) then return tonumber(opens) end
+  return due
 end
 
 -- Is a due time earlier than anybody watches for, or the watchman late?

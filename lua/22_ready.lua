@@ -1,9 +1,16 @@
 -- The ready streams, one a level, and what is due later.
 --   ready:<level>  entries of one field: task → body, or @ → job id
---   heads          <level> → ms of its first waiting entry (none: nothing waits); lost:<level> → first lost delivery
+--   heads          <level> → ms of its first waiting entry (none: nothing waits); lost:<level> → first lost delivery; ring:<level> of its lanes
 --   delayed        job id → due time on the wall clock
 -- What must hold: a level with waiting entries has a head that is not later than the first of them; the counters
 -- pending:<level> and delayed follow every move.
+
+-- Of an entry: its job, and what it says of it: task, lane and cost (a record says it otherwise).
+function sq.job_of(level, entry, fields)
+  if fields[1] == sq.RECORD then return fields[2] end
+  if level == sq.LANES then return string.match(fields[1], '^(%S+) (%S+) (%S+) ?(%S*)$') end
+  return level .. '-' .. entry, fields[1]
+end
 
 function sq.stream(c, level) return c.anchor .. ':ready:' .. level end
 function sq.record(c, job) return c.anchor .. ':job:' .. job end
@@ -41,7 +48,7 @@ end
 -- What a call needs to know of a level that it adds to: looked up once.
 local function begin_adding(c, level)
   sq.group(c, level)
-  c.adding[level] = {stream = sq.stream(c, level), head = false, added = 0}
+  c.adding[level] = {stream = sq.stream(c, level), head = level == sq.LANES, added = 0}   -- what lanes add is taken in the same call
   return c.adding[level]
 end
 
@@ -80,8 +87,10 @@ function sq.delay(c, job, due)
   sq.count(c, 'delayed', 1)
 end
 
--- A job with a record goes into its ready stream, as an entry that names it.
+-- A job with a record goes into its ready stream, as an entry that names it, or into its lane.
 function sq.make_ready(c, job, level)
+  local r = c.flow > 0 and redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'expires', 'attempt')
+  if r and r[1] then return sq.wait_in_lane(c, job, level, r[1], r[2], not r[4] and r[3] or nil) end
   redis.call('HSET', sq.record(c, job), 'state', 'pending', 'entry', sq.add(c, level, sq.RECORD, job))
 end
 
@@ -94,6 +103,7 @@ end
 
 -- What is due goes into its ready stream; what that does not take stays. `caller`: who takes in the same call, if one does.
 function sq.promote_due(c, caller)
+  if c.flow > 0 then sq.open_due(c) end
   local delayed, closed = c.anchor .. ':delayed', {}
   if c.strikes > 0 then sq.end_strikes(c) end
   for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do
@@ -111,18 +121,22 @@ function sq.promote_due(c, caller)
 end
 
 -- The level whose head, less what the level is worth, is oldest (of two equal ones the higher); how many levels have
--- one; and its first lost delivery, if it has any.
+-- one; its first lost delivery, if it has any; and what else it has: plain jobs, lanes that can move. Lost lane jobs count as
+-- of the highest level. Rings are left out when the call may look at no more lanes.
 function sq.best_level(c)
+  if c.flow > 0 and next(c.moved_rings) then sq.renew_ring_heads(c) end
   local heads = redis.call('HGETALL', c.anchor .. ':heads')
-  local best, best_value, seen, levels, lost = nil, nil, {}, 0, {}
+  local best, best_value, seen, levels, lost, rings = nil, nil, {}, 0, {}, {}
   for i = 1, #heads, 2 do
-    local level = string.sub(heads[i], -1)
-    local value = tonumber(string.match(heads[i + 1], '^%d+')) - tonumber(level) * sq.AGE
-    if not seen[level] then seen[level], levels = true, levels + 1 end
-    if #heads[i] > 1 then lost[level] = heads[i + 1] end
-    if not best or value < best_value or (value == best_value and level > best) then best, best_value = level, value end
+    local kind, level = string.sub(heads[i], 1, -3), string.sub(heads[i], -1)
+    if kind ~= 'ring' or (c.visits or 0) > 0 then
+      local value = tonumber(string.match(heads[i + 1], '^%d+')) - (tonumber(level) or 9) * sq.AGE
+      if not seen[level] then seen[level], levels = kind, levels + 1 end
+      if kind == 'lost' then lost[level] = heads[i + 1] elseif kind == 'ring' then rings[level] = true else seen[level] = '' end
+      if not best or value < best_value or (value == best_value and level > best) then best, best_value = level, value end
+    end
   end
-  return best, levels, lost[best]
+  return best, levels, lost[best], rings[best], seen[best] == ''
 end
 
 -- The level's head after entries up to `last` were taken or removed.

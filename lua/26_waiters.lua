@@ -21,8 +21,10 @@ end
 -- Which of these plain jobs does somebody wait for? A table of the awaited ones, or nil.
 function sq.awaited(c, level, entries)
   if c.waiters == 0 then return nil end
-  local jobs, found = {}, nil
-  for i, entry in ipairs(entries) do jobs[i] = level .. '-' .. entry end
+  local jobs, found = level == sq.LANES and sq.admitted_jobs(c, entries) or {}, nil
+  if level ~= sq.LANES then
+    for i, entry in ipairs(entries) do jobs[i] = level .. '-' .. entry end
+  end
   for i, keys in ipairs(redis.call('HMGET', c.anchor .. ':waiters', unpack(jobs))) do
     if keys then
       found = found or {}
@@ -47,8 +49,7 @@ local function wait(anchor, args)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'reason', 'error', 'traceback')
   if r[1] == 'completed' then return {r[1], r[2]} end
   if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
-  local level, entry = string.match(job, '^(%d)-(.+)$')
-  if not r[1] and (not sq.row(c, level, entry) or redis.call('HGET', c.anchor .. ':cancels', job) == 'gone') then
+  if not r[1] and sq.find(c, job).place == 'gone' then
     local status, _, _, was_kept = sq.logged(c, job)
     return {status and not was_kept and status or 'gone', false}
   end

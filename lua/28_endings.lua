@@ -23,17 +23,20 @@ function sq.logged(c, job)
 end
 
 -- A job without a record gets one: what its entry said.
-function sq.ensure_record(c, job, level, row)
+function sq.ensure_record(c, job, level, entry, row)
   if row[1] == sq.RECORD then return end
-  redis.call('HSET', sq.record(c, job), 'level', level, 'task', row[1], 'body', row[2],
+  local _, task, lane, cost = sq.job_of(level, entry, row)
+  redis.call('HSET', sq.record(c, job), 'level', string.sub(job, 1, 1), 'task', task, 'body', row[2],
     'created', (string.match(job, '^%d%-(%d+)')))
+  if lane then redis.call('HSET', sq.record(c, job), 'lane', lane, 'cost', cost ~= '' and cost or '1') end
 end
 
--- What a delivery leaves in the hashes beside it.
-function sq.forget_delivery(c, level, entry)
+-- What a delivery leaves in the hashes beside it. `outcome`, completed or failed, is for the breakers of its lane.
+function sq.forget_delivery(c, level, entry, outcome)
   local field = level .. '-' .. entry
   if c.marks > 0 then sq.switch(c, 'marks', -redis.call('HDEL', c.anchor .. ':marks', field)) end
   if c.cancels > 0 then sq.switch(c, 'cancels', -redis.call('HDEL', c.anchor .. ':cancels', field)) end
+  if level == sq.LANES then sq.end_admissions(c, {entry}, outcome) end
 end
 
 local function forget_tags(c, job, tags)
@@ -41,10 +44,10 @@ local function forget_tags(c, job, tags)
 end
 
 -- The ending of a job: counted, told to those who wait; its key and tags are free, its record is gone
--- (unless `keep` ms are given: then a result stays).
+-- (unless `keep` ms are given: then a result stays). Without `task` its record names it.
 function sq.finish_job(c, job, task, status, payload, keep)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'unique', 'tags')
+  local r = redis.call('HMGET', key, 'unique', 'tags', 'task')
   if r[1] then sq.free(c, r[1], job, 'done') end
   if r[2] then forget_tags(c, job, r[2]) end
   sq.count(c, status, 1)
@@ -57,7 +60,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   else
     redis.call('UNLINK', key)
   end
-  sq.log(c, status .. ' ' .. job .. ' ' .. task .. (keep and ' kept' or ''))
+  sq.log(c, status .. ' ' .. job .. ' ' .. (task or r[3] or '?') .. (keep and ' kept' or ''))
 end
 
 -- One more line of what went wrong; the latest HISTORY of them stay.

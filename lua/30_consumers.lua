@@ -79,9 +79,9 @@ end
 local function convict(c, level, entry, reason, sentence)
   local row = sq.row(c, level, entry)
   if not row then return vanished(c, level, entry) end
-  local job = row[1] == sq.RECORD and row[2] or level .. '-' .. entry
-  sq.ensure_record(c, job, level, row)
-  sq.forget_delivery(c, level, entry)
+  local job = sq.job_of(level, entry, row)
+  sq.ensure_record(c, job, level, entry, row)
+  sq.forget_delivery(c, level, entry, 'failed')
   sq.remove(c, level, entry)
   sq.bury(c, job, reason, sentence, '')
   return job
@@ -113,7 +113,7 @@ local function accuse(c, level, entry, alone, how)
 end
 
 local function forget_consumer(c, id)
-  for level in string.gmatch(c.levels, '%d') do redis.pcall('XGROUP', 'DELCONSUMER', sq.stream(c, level), sq.GROUP, id) end
+  for level in string.gmatch(c.levels, '%w') do redis.pcall('XGROUP', 'DELCONSUMER', sq.stream(c, level), sq.GROUP, id) end
   redis.call('HDEL', c.anchor .. ':consumers', id)
   redis.call('HDEL', c.anchor .. ':workers', id)
   redis.call('ZREM', c.anchor .. ':alive', id)
@@ -126,7 +126,7 @@ local function empty(c, id, move)
   local me, moved = sq.consumer(c, id), 0
   if me.state == 'unknown' then return 0 end
   sq.revoke(c, me)
-  for level in string.gmatch(c.levels, '%d') do
+  for level in string.gmatch(c.levels, '%w') do
     if moved < sq.GIVE then
       local rows = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', sq.GIVE - moved, id)
       for _, row in ipairs(rows) do move(c, level, row[1]) end
@@ -195,12 +195,12 @@ local function abandon(anchor, args)
   local told, first = sq.pairs(args, 5, sq.whole(args[4], 'count of pairs', 0, 2), TOLD)
   local how = sq.text(told.how or '', 'how', 200)
   if #args >= first + sq.BATCH then sq.refuse('LIMIT', 'more than ' .. sq.BATCH .. ' suspects') end
-  for i = first, #args do sq.job(args[i]) end
+  for i = first, #args do sq.delivery(args[i]) end
   -- checked: first write
   local moved = 0
   for i = first, #args do
-    local level, entry = string.match(args[i], '^(%d)-(.+)$')
-    if level and sq.owner(c, level, entry) == id then
+    local level, entry = sq.delivery(args[i])
+    if sq.owner(c, level, entry) == id then
       accuse(c, level, entry, mode == 'alone', how)
       moved = moved + 1
     end

@@ -43,7 +43,7 @@ local function sweep_level(c, level)
   local tombs = tonumber(counts[3] or 0) + (c.counted['tombs:' .. level] or 0)
   repair(c, level, 'active', counts[2], pending[1])
   repair(c, level, 'pending', counts[1], redis.call('XLEN', stream) - pending[1] - tombs)
-  first_waiting(c, level)
+  if level ~= sq.LANES then first_waiting(c, level) end      -- what is new there is read with the next admission
   sq.renew_lost(c, level)
 end
 
@@ -51,4 +51,8 @@ function sq.sweep(c)
   if c.mono - c.swept < EVERY then return end
   redis.call('HSET', c.meta, 'swept', c.mono)
   for level = 0, 9 do pcall(sweep_level, c, tostring(level)) end
+  if c.flow > 0 then
+    pcall(sweep_level, c, sq.LANES)
+    pcall(sq.sweep_lanes, c)
+  end
 end

@@ -2,7 +2,7 @@
 -- that is not clean, is checked entry by entry against the pending list. What is not the caller's is answered as refused.
 -- Effects are written before XACK and XDEL, in the same call. Functions: finish.
 
-local KNOWN = {delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true}
+local KNOWN = {limit = true, neutral = true, delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true}
 local SHORT = 20                 -- bytes of an id whose numbers are surely below 2^64
 local settlers = {}
 
@@ -29,7 +29,7 @@ end
 function sq.read_settlements(args, i)
   local list, jobs = {}, 0
   while args[i] do
-    local outcome, level = args[i], sq.level(args[i + 1])
+    local outcome, level = args[i], sq.given_level(args[i + 1])
     local one = {outcome = outcome, level = level}
     if outcome == 'ok' then
       local k = sq.whole(args[i + 2], 'count of completions', 1, sq.BATCH)
@@ -40,6 +40,7 @@ function sq.read_settlements(args, i)
       one.entry = sq.entry(args[i + 2])
       one.options, i = sq.pairs(args, i + 4, sq.whole(args[i + 3], 'count of pairs', 0, 16), KNOWN)
       local o = one.options
+      if o.limit then sq.limit_key(o.limit) end
       o.delay = sq.whole(o.delay or 0, 'delay', 0, 1e13)
       o.ttl = o.ttl and sq.whole(o.ttl, 'ttl', 1, 1e13)
       if o.result then sq.text(o.result, 'result', sq.BODY_BYTES) end
@@ -81,8 +82,8 @@ local function settle_plain(c, me, one, report)
   local entries, stream = settleable(c, me, one, report), sq.stream(c, one.level)
   if #entries == 0 then return end
   if c.marks + c.cancels > 0 then
-    for _, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry) end
-  end
+    for _, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry, 'completed') end
+  elseif one.level == sq.LANES then sq.end_admissions(c, entries, 'completed') end
   local live = redis.call('XACK', stream, sq.GROUP, unpack(entries))
   if live == #entries then redis.call('XDEL', stream, unpack(entries))
   else
@@ -110,8 +111,27 @@ function settlers.dead(c, job, o)
   sq.bury(c, job, o.reason ~= '' and o.reason or 'failed', o.error, o.traceback)
 end
 
--- Back into `delayed`, whatever the reason: its record says which.
+-- Back into its lane. Whether it has one; `closes` says which of its limits stay closed for `delay`.
+local function back_into_lane(c, job, delay, closes)
+  local r = redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'level')
+  if c.flow == 0 or not r[1] then return false end
+  local lane, has_closed = sq.lane(c, sq.lane_id(r[3], r[1])), false
+  sq.load_rules(c, {lane})
+  for j, limit in ipairs(lane.limits) do
+    if closes(limit, j == #lane.limits) then
+      sq.shut(c, limit, delay)
+      has_closed = true
+    end
+  end
+  if has_closed then sq.wait_in_lane(c, job, r[3], r[1], r[2]) end
+  return has_closed
+end
+
+local function is_ordered(limit) return limit.rule.ordered == 1 end
+
+-- Back into `delayed`, whatever the reason: its record says which. In a lane that is ordered it keeps its place instead.
 local function again(c, job, state, delay)
+  if c.flow > 0 and back_into_lane(c, job, delay, is_ordered) then return end
   local due = c.now + delay
   redis.call('HSET', sq.record(c, job), 'state', state, 'due', due)
   redis.call('HDEL', sq.record(c, job), 'entry')
@@ -130,6 +150,13 @@ function settlers.snooze(c, job, o)
   again(c, job, 'retrying', o.delay)
 end
 
+-- The other side said: later. The job keeps its place in its lane, of which one limit, by default the last, is closed so long.
+function settlers.limited(c, job, o)
+  redis.call('HSET', sq.record(c, job), 'reason', o.reason, 'error', o.error)
+  local function closes(limit, is_last) return limit.key == o.limit or (not o.limit and is_last) end
+  if not back_into_lane(c, job, o.delay, closes) then again(c, job, 'retrying', o.delay) end
+end
+
 -- The pause doubles from 1 s to 32 s; the record's `parked` counts.
 function settlers.park(c, job, o)
   local times = redis.call('HINCRBY', sq.record(c, job), 'parked', 1)
@@ -140,6 +167,9 @@ end
 function settlers.strike(c, job, o) sq.put_aside(c, job, o.reason, o.by) end
 
 function settlers.release() end
+
+-- What an outcome says to the breakers of its lane.
+local TOLD_BREAKERS = {done = 'completed', retry = 'failed', dead = 'failed'}
 
 -- A job that was cancelled while it ran does not come back, whatever its worker says.
 local function outcome_of(c, one)
@@ -165,12 +195,12 @@ local function settle_single(c, me, one, report)
     sq.remove(c, level, entry)
     return refuse(report, level, entry)
   end
-  local job = row[1] == sq.RECORD and row[2] or level .. '-' .. entry
+  local job, task = sq.job_of(level, entry, row)
   if outcome == 'done' and not one.options.result and sq.is_awaited(c, job) then return want(report, level, entry) end
-  if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, row) end
+  if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, entry, row) end
   one.options.by = me.id
-  one.options.task = row[1] == sq.RECORD and redis.call('HGET', sq.record(c, job), 'task') or row[1]
-  sq.forget_delivery(c, level, entry)
+  one.options.task = task
+  sq.forget_delivery(c, level, entry, not one.options.neutral and TOLD_BREAKERS[outcome] or nil)
   settlers[outcome](c, job, one.options)
   sq.remove(c, level, entry)
 end

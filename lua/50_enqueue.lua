@@ -4,7 +4,7 @@
 -- that was executed is refused; a batch gets consecutive ids, whatever becomes of its jobs.
 
 local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, expires = true,
-  tags = true, parent = true, record = true}
+  tags = true, parent = true, record = true, lane = true, cost = true}
 local LEVELS = {['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
   ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true}
 local PRODUCER_TTL = 86400       -- seconds
@@ -36,6 +36,8 @@ local function read_options(c, args, i, n)
   if o.tags then check_tags(o.tags) end
   if o.parent then sq.text(o.parent, 'parent', 256) end
   if o.unique then check_unique(o) end
+  if o.lane then sq.check_lane(o.lane) end
+  if o.cost then sq.check_cost(o.cost) end
   o.lasting = o.due > c.now or o.unique or o.expires or o.tags or o.record
   return o, behind
 end
@@ -58,12 +60,33 @@ local function read_plain(steps, args, i, last, level, task)
   return bytes
 end
 
--- `<level>`, `<level>*<count>` or `<level>:<arguments>`: the level, the mark, the number.
+-- Jobs of one task in one lane, their bodies in args[i] … args[last]; `text` is `<lane>[ <cost>]`.
+local function read_laned(steps, args, i, last, level, task, text)
+  local lane, cost = string.match(text, '^(%S+) ?(%S*)$')
+  sq.check_lane(lane)
+  if cost ~= '' then sq.check_cost(cost) else cost = nil end
+  local step, bytes = {level = level, task = task, lane = lane, cost = cost, text = text, args = {}}, 0
+  steps[#steps + 1] = step
+  for at = i, last do
+    local size = #args[at]
+    bytes = bytes + size
+    if size <= sq.INLINE_BYTES then step.args[#step.args + 1] = args[at]
+    else
+      local options = {due = 0, lasting = true, lane = lane, cost = cost}
+      steps[#steps + 1] = {level = level, task = task, body = sq.text(args[at], 'body', sq.BODY_BYTES), options = options}
+      step = {level = level, task = task, lane = lane, cost = cost, text = text, args = {}}
+      steps[#steps + 1] = step
+    end
+  end
+  return bytes
+end
+
+-- `<level>`, `<level>*<count>`, `<level>=<count>` or `<level>:<arguments>`: the level, the mark, the number.
 local function read_spec(spec)
   if LEVELS[spec] then return spec, '*', 1 end
-  local level, mark, n = string.match(spec, '^(%d)([*:])(%d+)$')
+  local level, mark, n = string.match(spec, '^(%d)([*=:])(%d+)$')
   if not level or #n > 4 then
-    sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level>, <level>*<jobs> or <level>:<arguments> is due')
+    sq.refuse('INVALID', 'spec is ' .. sq.shown(spec) .. '; <level>, <level>*<jobs>, <level>=<jobs> or <level>:<arguments> is due')
   end
   return level, mark, tonumber(n)
 end
@@ -72,16 +95,17 @@ end
 local function read_step(c, steps, args, i)
   local level, mark, n = read_spec(args[i])
   local task, body = sq.task(args[i + 1]), args[i + 2]
-  local last = mark == '*' and i + 1 + n or i + 2
+  local last = mark == '*' and i + 1 + n or mark == '=' and i + 2 + n or i + 2
   if n < 1 or not args[last] then sq.refuse('INVALID', 'spec ' .. sq.shown(args[i]) .. ' of ' .. task .. ': its bodies are missing') end
   if mark == '*' then return n, read_plain(steps, args, i + 2, last, level, task), last + 1 end
+  if mark == '=' then return n, read_laned(steps, args, i + 3, last, level, task, body), last + 1 end
   local options, behind = read_options(c, args, i + 3, n)
   steps[#steps + 1] = {level = level, task = task, body = sq.text(body, 'body', sq.BODY_BYTES), options = options}
   return 1, #body, behind
 end
 
 -- What a call adds, in order: {level, task, first, last} for plain jobs whose bodies are args[first] … args[last],
--- {level, task, body, options} for one with options; and how many jobs that is.
+-- {level, task, lane, args …} for those of a lane, {level, task, body, options} for one with options; and how many jobs that is.
 local function read_steps(c, args, i)
   local steps, jobs, bytes, last = {}, 0, 0, #args
   while i <= last do
@@ -111,7 +135,8 @@ end
 local function keep_record(c, id, job)
   local o, key = job.options, sq.record(c, id)
   redis.call('HSET', key, 'level', job.level, 'task', job.task, o.large and 'large' or 'body', job.body,
-    'created', sq.num(c.ms), 'state', o.due > c.now and 'scheduled' or 'pending')
+    'created', sq.num(c.ms), 'state', o.due > c.now and 'scheduled' or o.lane and 'waiting' or 'pending')
+  if o.lane then redis.call('HSET', key, 'lane', o.lane, 'cost', o.cost or '1') end
   if o.due > c.now then redis.call('HSET', key, 'due', o.due) end
   if o.expires then redis.call('HSET', key, 'expires', o.expires) end
   if o.parent then redis.call('HSET', key, 'parent', o.parent) end
@@ -129,7 +154,8 @@ end
 local function add_job(c, job)
   local o = job.options
   if not o.lasting then
-    sq.add(c, job.level, job.task, job.body)
+    if o.lane then sq.add_laned(c, job.level, job.task, o.lane, o.cost, {job.body})
+    else sq.add(c, job.level, job.task, job.body) end
     return
   end
   local holder = o.unique and sq.holder(c, o.unique)
@@ -145,9 +171,19 @@ local function add_job(c, job)
     c.added_due = true
     return
   end
+  if o.lane then
+    local id = sq.add_recorded(c, job.level, o.lane, o.cost, o.expires, #job.body)
+    return keep_record(c, id, job)
+  end
   local entry = sq.add(c, job.level, sq.RECORD)
   keep_record(c, job.level .. '-' .. entry, job)
   redis.call('HSET', sq.record(c, job.level .. '-' .. entry), 'entry', entry)
+end
+
+local function has_lanes(steps)
+  for _, step in ipairs(steps) do
+    if step.lane or (step.options and step.options.lane) then return true end
+  end
 end
 
 -- Adds all; the runs of ids `<ms>-<seq> <count> …` and the conflicts {index, job …}. The generator may jump before the
@@ -156,7 +192,9 @@ local function add_all(c, args, steps)
   local runs, conflicts, first, count, ms, seq, index = {}, {}, nil, 0, nil, nil, 0
   for _, step in ipairs(steps) do
     local n, holder = 1, nil
-    if step.options then holder = add_job(c, step) else n = sq.add_run(c, step.level, step.task, args, step.first, step.last) end
+    if step.options then holder = add_job(c, step)
+    elseif step.lane then n = sq.add_laned(c, step.level, step.task, step.lane, step.cost, step.args)
+    else n = sq.add_run(c, step.level, step.task, args, step.first, step.last) end
     if c.ms ~= ms or c.seq ~= seq + n then
       if first then runs[#runs + 1] = first .. ' ' .. count end
       first, count = sq.id(c, c.seq - n + 1), 0
@@ -206,8 +244,11 @@ local function enqueue(anchor, args)
   end
   local steps, jobs = read_steps(c, args, 5)
   check_conflicts(c, steps)
+  sq.check_room(c, steps)
   -- checked: first write
+  if has_lanes(steps) then sq.use_flow(c) end
   local runs, conflicts = add_all(c, args, steps)
+  sq.join_lanes(c)
   if producer ~= '-' then remember_answer(key, channel, args[4], runs, conflicts) end
   sq.count_enqueued(c, jobs - #conflicts / 2)
   if c.added_due then sq.watch_over(c) end

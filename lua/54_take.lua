@@ -37,15 +37,30 @@ local function read_new(c, me, level, n, rows)
   return #entries < n
 end
 
-local function read_level(c, me, level, first_lost, n, rows)
-  if first_lost and claim_lost(c, me, level, first_lost, n, rows) > 0 then return false end   -- its new jobs are younger: compare anew
-  return read_new(c, me, level, n, rows)
+-- Up to n deliveries of a level, those of its lanes apart. Lanes and plain jobs of one level get half each, and what the
+-- other leaves. Whether there is surely no more.
+local function read_level(c, me, level, found, n, rows, lane_rows)
+  if found.lost and claim_lost(c, me, level, found.lost, n, rows) > 0 then return false end   -- its new jobs are younger: compare anew
+  if found.has_lanes then
+    c.is_odd = not c.is_odd
+    sq.admit_lanes(c, me, level, found.has_plain and math.floor(n / 2 + (c.is_odd and 0.5 or 0)) or n, lane_rows)
+    if not found.has_plain then return false end
+    n = n - #lane_rows / 3
+  end
+  return (n == 0 or read_new(c, me, level, n, rows)) and not found.has_lanes
 end
 
 -- A level that cannot be read (a stranger put something else there) is skipped until a sweep finds it well.
 local function skip_level(c, level)
-  redis.call('HDEL', c.anchor .. ':heads', level, 'lost:' .. level)
+  redis.call('HDEL', c.anchor .. ':heads', level, 'lost:' .. level, 'ring:' .. level)
   redis.call('HDEL', c.meta, 'swept')
+end
+
+local function put_group(groups, level, rows)
+  if #rows == 0 then return 0 end
+  groups[#groups + 1] = level
+  groups[#groups + 1] = rows
+  return #rows / 3
 end
 
 -- Up to n deliveries as {level, rows, level, rows …}; how many, and whether that was all there is.
@@ -53,24 +68,20 @@ local function fill(c, me, n, groups)
   local got, is_all = 0, false
   for _ = 1, ROUNDS do
     if got >= n or is_all then break end
-    local level, levels, first_lost = sq.best_level(c)
-    if not level then return got, true end
-    local rows = {}
-    local ok, no_more = pcall(read_level, c, me, level, first_lost, levels > 1 and math.min(n - got, MIXED) or n - got, rows)
+    local level, levels, lost, has_lanes, has_plain = sq.best_level(c)
+    if not level then return got, c.visits ~= 0 end
+    local rows, lane_rows, found = {}, {}, {lost = lost, has_lanes = has_lanes, has_plain = has_plain}
+    local ok, no_more = pcall(read_level, c, me, level, found, levels > 1 and math.min(n - got, MIXED) or n - got, rows, lane_rows)
     if not ok then skip_level(c, level) end
     is_all = ok and no_more and levels == 1
-    if #rows > 0 then
-      groups[#groups + 1] = level
-      groups[#groups + 1] = rows
-      got = got + #rows / 3
-    end
+    got = got + put_group(groups, level, rows) + put_group(groups, sq.LANES, lane_rows)
   end
   return got, is_all
 end
 
 -- Up to k suspects, each of which the caller runs in a process of its own.
 local function claim_suspects(c, me, k, groups)
-  for level in string.gmatch(c.suspects > 0 and c.levels or '', '%d') do
+  for level in string.gmatch(c.suspects > 0 and c.levels or '', '%w') do
     local rows = {}
     for _, found in ipairs(k > 0 and redis.call('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', k, 'suspects') or {}) do
       local raw = redis.call('XCLAIM', sq.stream(c, level), sq.GROUP, me.id, 0, found[1])[1]
@@ -78,15 +89,13 @@ local function claim_suspects(c, me, k, groups)
       k = k - 1
       if raw then sq.admit(c, level, raw, rows) end
     end
-    if #rows > 0 then
-      groups[#groups + 1] = level
-      groups[#groups + 1] = rows
-    end
+    put_group(groups, level, rows)
   end
 end
 
 -- Who is told that work or a due time is left, and how long the caller may sleep.
 local function hand_on(c, me, n, got, is_all)
+  if c.visits == 0 then c.visits = 1 end                        -- a ring counts as left, though this call looks at no more lanes
   local left = not c.paused and not is_all and sq.best_level(c)
   if left then sq.ring(c, got == n and n > 0 and 2 or 1) end
   if me.clean and got < n then
@@ -107,6 +116,7 @@ local function take(anchor, args)
   local n, isolate = sq.whole(args[4], 'n', 0, sq.TAKE), sq.whole(args[5], 'isolate', 0, 100)
   local list = sq.read_settlements(args, 6)
   -- checked: first write
+  c.takes = true
   local report = sq.settle(c, me, list)
   redis.call('ZREM', c.anchor .. ':idle', me.id)
   redis.call('ZREM', c.anchor .. ':woken', me.id)
@@ -133,7 +143,7 @@ local function adopt(anchor, args)
   if me.state ~= 'unknown' then
     me.generation = generation
     sq.store_consumer(c, me)
-    for level in string.gmatch(c.levels, '%d') do
+    for level in string.gmatch(c.levels, '%w') do
       local rows = {}
       for _, found in ipairs(redis.call('XPENDING', sq.stream(c, level), sq.GROUP, '-', '+', sq.BATCH, me.id)) do
         local fields = sq.row(c, level, found[1])
@@ -141,10 +151,7 @@ local function adopt(anchor, args)
         if fields and fields[1] == sq.RECORD then value = sq.record_value(c, value) or {value, '?', '', 0, 0} end
         if fields then sq.put_row(rows, found[1], fields[1], value) end
       end
-      if #rows > 0 then
-        groups[#groups + 1] = level
-        groups[#groups + 1] = rows
-      end
+      put_group(groups, level, rows)
     end
   end
   local fence = sq.next_fence(c)

@@ -26,11 +26,20 @@ local function resume(anchor, args)
   return 1
 end
 
--- Where a job is: {place, level, entry, task}. Place: delayed, ready, given (with its owner), dead, ended, gone.
+local function in_lane(job, text, task_of_record)
+  local task, lane, cost, body = sq.read_waiting(text)
+  return {place = 'lane', level = string.sub(job, 1, 1), lane = lane, cost = cost, task = task_of_record or task, body = not task_of_record and body or nil}
+end
+
+-- Where a job is: {place, level, entry, task}. Place: delayed, lane, ready, given (with its owner), dead, ended, gone.
 function sq.find(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task')
   local level, entry = string.match(job, '^(%d)-(.+)$')
   if r[1] == 'dead' then return {place = 'dead', task = r[4]} end
+  local entry_of_lane = c.flow > 0 and redis.call('HGET', c.anchor .. ':given', job)
+  if entry_of_lane then r[1], r[2], r[3] = 'pending', sq.LANES, entry_of_lane end
+  local text = c.flow > 0 and not entry_of_lane and redis.call('HGET', c.anchor .. ':waiting', job)
+  if text then return in_lane(job, text, r[4]) end
   if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
   if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
   if r[1] then level, entry = r[2], r[3] end
@@ -38,10 +47,11 @@ function sq.find(c, job)
   local row = not found.err and found[1] and found[1][2]
   if not row or redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry) == 'gone' then return {place = 'gone'} end
   local owner = sq.owner(c, level, entry)
-  return {place = owner and 'given' or 'ready', owner = owner, level = level, entry = entry, task = r[4] or row[1], row = row}
+  local _, task = sq.job_of(level, entry, row)
+  return {place = owner and 'given' or 'ready', owner = owner, level = level, entry = entry, task = r[4] or task, row = row}
 end
 
-local STATES = {ready = 'pending', given = 'active', dead = 'dead'}
+local STATES = {ready = 'pending', given = 'active', dead = 'dead', lane = 'waiting'}
 
 -- The state of a job as people say it, from where it was found.
 function sq.state_at(c, job, at)
@@ -81,6 +91,9 @@ local function cancel(anchor, args)
   if at.place == 'delayed' then
     sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job))
     sq.finish_job(c, job, at.task, 'cancelled')
+  elseif at.place == 'lane' then
+    sq.drop_from_lane(c, job, at)
+    sq.finish_job(c, job, at.task, 'cancelled')
   elseif at.place == 'ready' then leave_tomb(c, job, at)
   elseif at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then drop_given(c, job, at)
   elseif at.place == 'given' then
@@ -117,7 +130,7 @@ local TOLD = {fraction = true, note = true, partial = true}
 local function progress(anchor, args)
   local c = sq.begin(anchor, args[1])
   local me = sq.caller(c, args[2], args[3])
-  local level, entry, job = sq.level(args[4]), sq.entry(args[5]), sq.job(args[6])
+  local level, entry, job = sq.given_level(args[4]), sq.entry(args[5]), sq.job(args[6])
   local told = sq.pairs(args, 8, sq.whole(args[7], 'count of pairs', 0, 6), TOLD)
   sq.text(told.note or '', 'note', 1024)
   sq.text(told.partial or '', 'partial', sq.BODY_BYTES)

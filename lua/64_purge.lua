@@ -14,13 +14,14 @@ end
 -- 1, or 0 for the tombstone of a job that was cancelled before.
 local function purge_entry(c, level, raw)
   local entry, fields = raw[1], raw[2]
-  local job, removed = fields[1] == sq.RECORD and fields[2] or level .. '-' .. entry, 1
+  local job, task = sq.job_of(level, entry, fields)
+  local removed = 1
   if c.cancels > 0 and redis.call('HGET', c.anchor .. ':cancels', level .. '-' .. entry) == 'gone' then
     sq.switch(c, 'tombs', -1)
     sq.count(c, 'tombs:' .. level, -1)
     removed = 0
   else
-    sq.finish_job(c, job, fields[1], 'cancelled')
+    sq.finish_job(c, job, task, 'cancelled')
     sq.count(c, 'pending:' .. level, -1)
   end
   sq.forget_delivery(c, level, entry)
@@ -66,6 +67,33 @@ local function purge_pending(c, cursor, bound)
   return {removed, done and (level == 0 and '' or tostring(level - 1)) or tostring(level), bound}
 end
 
+-- What waits in lanes, lane by lane: a few lanes a step, STEP jobs at most.
+local function purge_waiting(c, bound)
+  local left, removed = bound == '0' and redis.call('HLEN', c.anchor .. ':waiting') or sq.whole(bound, 'bound', 0, 1e9), 0
+  local ids = {}
+  for i, value in ipairs(c.flow > 0 and left > 0 and redis.call('HSCAN', c.anchor .. ':lanes', 0, 'COUNT', 50)[2] or {}) do
+    if i % 2 == 1 then ids[#ids + 1] = value end
+  end
+  sq.load_lanes(c, ids)
+  for _, id in ipairs(ids) do
+    local lane = c.lanes[id]
+    local item, behind = sq.peek(c, lane)
+    while item and removed < math.min(STEP, left) do
+      local job = sq.parse_item(item)
+      local task = sq.leave_waiting(c, job)
+      if task ~= false then
+        sq.finish_job(c, job, task, 'cancelled')
+        removed = removed + 1
+      elseif redis.call('HDEL', c.anchor .. ':dropped', job) == 1 then sq.switch(c, 'dropped', -1) end
+      sq.step_past(c, lane, behind)
+      item, behind = sq.peek(c, lane)
+    end
+    sq.leave_if_empty(c, lane)
+  end
+  left = left - removed
+  return {removed, (#ids == 0 or left <= 0) and '' or '0', sq.num(math.max(left, 1))}
+end
+
 -- Delayed and dead ones are counted down from how many there were at the first step.
 local function purge_set(c, key, bound, remove)
   local left = bound == '0' and redis.call('ZCARD', key) or sq.whole(bound, 'bound', 0, 1e9)
@@ -79,19 +107,20 @@ end
 -- now, what, cursor, bound -> {removed, next cursor, bound}
 local function purge(anchor, args)
   local c, what, cursor, bound = sq.begin(anchor, args[1]), args[2], args[3], args[4] or '0'
-  if what ~= 'pending' and what ~= 'delayed' and what ~= 'dead' then
-    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, delayed or dead is due')
+  if what ~= 'pending' and what ~= 'waiting' and what ~= 'delayed' and what ~= 'dead' then
+    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, delayed or dead is due')
   end
   if not cursor then sq.refuse('INVALID', 'cursor is missing; - begins') end
   -- checked: first write
   local answer
   if what == 'pending' then answer = purge_pending(c, cursor, bound)
+  elseif what == 'waiting' then answer = purge_waiting(c, bound)
   elseif what == 'dead' then answer = purge_set(c, anchor .. ':dead', bound, function(job) sq.drop_dead(c, job) end)
   else
     answer = purge_set(c, anchor .. ':delayed', bound, function(job)
       redis.call('ZREM', anchor .. ':delayed', job)
       sq.count(c, 'delayed', -1)
-      sq.finish_job(c, job, redis.call('HGET', sq.record(c, job), 'task') or '', 'cancelled')
+      sq.finish_job(c, job, nil, 'cancelled')
     end)
   end
   sq.save(c)

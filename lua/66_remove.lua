@@ -5,7 +5,8 @@
 
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
-  'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck'}
+  'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck',
+  'lanes', 'waiting', 'dropped', 'given', 'held', 'timers', 'state', 'limits', 'declared', 'overrides'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)
@@ -15,8 +16,11 @@ end
 local function refuse_if_used(c)
   local ready, delayed, dead = 0, redis.call('ZCARD', c.anchor .. ':delayed'), redis.call('ZCARD', c.anchor .. ':dead')
   for level = 0, 9 do ready = ready + jobs_of(c, level) end
-  if ready + delayed + dead > 0 then
-    sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d delayed, %d dead; let them end, or purge them', ready, delayed, dead))
+  if c.flow > 0 then ready = ready + jobs_of(c, sq.LANES) end
+  local waiting = redis.call('HLEN', c.anchor .. ':waiting')
+  if ready + delayed + dead + waiting > 0 then
+    sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d waiting, %d delayed, %d dead; let them end, or purge them',
+      ready, waiting, delayed, dead))
   end
   local living = redis.call('ZCOUNT', c.anchor .. ':alive', '(' .. sq.num(c.mono), '+inf')
   if living > 0 then
@@ -33,7 +37,8 @@ local function remove(anchor, args)
   redis.call('HSET', anchor .. ':removed', 'ms', c.ms, 'seq', c.seq, 'fence', c.fence)
   redis.call('EXPIRE', anchor .. ':removed', REMEMBERED)
   for _, id in ipairs(redis.call('HKEYS', anchor .. ':consumers')) do redis.call('UNLINK', anchor .. ':commands:' .. id) end
-  for level = 0, 9 do redis.call('UNLINK', sq.stream(c, level)) end
+  for level = 0, 9 do redis.call('UNLINK', sq.stream(c, level), sq.ring_key(c, level)) end
+  redis.call('UNLINK', sq.stream(c, sq.LANES))
   sq.remove_strikes(c)
   sq.remove_struck(c)
   for _, name in ipairs(KEYS_OF_A_SHARD) do redis.call('UNLINK', anchor .. ':' .. name) end

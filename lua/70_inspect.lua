@@ -12,6 +12,7 @@ end
 local function total(counts, name)
   local n = 0
   for level = 0, 9 do n = n + (counts[name .. ':' .. level] or 0) end
+  n = n + (counts[name .. ':' .. sq.LANES] or 0)
   return n
 end
 
@@ -71,7 +72,14 @@ local function job(anchor, args)
       out[#out + 1] = fields[i + 1]
     end
   end
-  if #fields == 0 then
+  if #fields == 0 and at.place == 'lane' then
+    for _, value in ipairs{'level', at.level, 'task', at.task, 'lane', at.lane, 'cost', at.cost or '1', 'body', at.body,
+      'created', (string.match(id, '^%d%-(%d+)'))} do out[#out + 1] = value end
+  elseif #fields == 0 and at.level == sq.LANES then
+    local _, task, lane, cost = sq.job_of(at.level, at.entry, at.row)
+    for _, value in ipairs{'level', string.sub(id, 1, 1), 'task', task, 'lane', lane, 'cost', cost ~= '' and cost or '1', 'body', at.row[2],
+      'entry', at.entry, 'created', (string.match(id, '^%d%-(%d+)'))} do out[#out + 1] = value end
+  elseif #fields == 0 then
     for _, value in ipairs{'level', at.level, 'task', at.row[1], 'body', at.row[2] or '', 'entry', at.entry,
       'created', string.match(at.entry, '^%d+')} do out[#out + 1] = value end
   end
@@ -106,10 +114,9 @@ end
 
 -- Entries of the levels from the highest on; the place to go on is `<level> <last entry>`.
 local function list_streams(c, start, count, read)
-  local first, after = string.match(start, '^(%d) (%S+)$')
-  local rows, from = {}, tonumber(first or 9)
-  for level = from, 0, -1 do
-    level = tostring(level)
+  local first, after = string.match(start, '^(%w) (%S+)$')
+  local rows = {}
+  for level in string.gmatch(string.match('l9876543210', (first or 'l') .. '.*$') or '', '.') do
     if string.find(c.levels, level, 1, true) then
       local last = read(level, level == first and after or nil, count - #rows, rows)
       if #rows >= count and last then return level .. ' ' .. last, rows end
@@ -121,7 +128,8 @@ end
 local function entry_row(c, level, raw, more)
   local fields = raw[2]
   if fields[1] == sq.RECORD then return brief(c, fields[2], nil, more) end
-  return brief(c, level .. '-' .. raw[1], fields[1], more)
+  local job, task = sq.job_of(level, raw[1], fields)
+  return brief(c, job, task, more)
 end
 
 local function read_pending(c)
@@ -153,6 +161,21 @@ local function read_active(c)
   end
 end
 
+-- Jobs that wait in lanes, in no order.
+local function list_waiting(c, start, count)
+  local cursor, rows = start == '-' and '0' or sq.num(sq.whole(start, 'start', 0, 1.8e19)), {}
+  local found = redis.call('HSCAN', c.anchor .. ':waiting', cursor, 'COUNT', count)
+  for i = 1, #found[2], 2 do
+    local task, lane = sq.read_waiting(found[2][i + 1])
+    rows[#rows + 1] = brief(c, found[2][i], task, {'lane', lane})
+    if task then
+      rows[#rows][#rows[#rows] + 1] = 'state'
+      rows[#rows][#rows[#rows] + 1] = 'waiting'
+    end
+  end
+  return found[1] == '0' and '' or found[1], rows
+end
+
 -- now, what, start, count -> {next start, row …}; a row is {id, name, value, …}
 local function list(anchor, args)
   local c, what, start = sq.look(anchor, args[1]), args[2] or '', args[3] or '-'
@@ -162,14 +185,15 @@ local function list(anchor, args)
   elseif tag then nxt, rows = list_set(c, anchor .. ':tag:' .. tag, start, count)
   elseif what == 'pending' then nxt, rows = list_streams(c, start, count, read_pending(c))
   elseif what == 'active' then nxt, rows = list_streams(c, start, count, read_active(c))
-  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, active, delayed, dead or tag:<tag> is due') end
+  elseif what == 'waiting' then nxt, rows = list_waiting(c, start, count)
+  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, active, delayed, dead or tag:<tag> is due') end
   return {nxt, unpack(rows)}
 end
 
 -- now -> {{consumer, state, lease left, idle ms or -1, active, about} …}, at most 1,000
 local function workers(anchor, args)
   local c, out, active = sq.look(anchor, args[1]), {}, {}
-  for level in string.gmatch(c.levels, '%d') do
+  for level in string.gmatch(c.levels, '%w') do
     local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
     for _, row in ipairs(not pending.err and pending[4] or {}) do active[row[1]] = (active[row[1]] or 0) + tonumber(row[2]) end
   end
@@ -201,7 +225,8 @@ end
 local function distance(c, counts)
   local off = math.abs((counts.delayed or 0) - redis.call('ZCARD', c.anchor .. ':delayed'))
     + math.abs((counts.dead or 0) - redis.call('ZCARD', c.anchor .. ':dead'))
-  for level in string.gmatch(c.levels, '%d') do
+    + math.abs((counts.waiting or 0) - redis.call('HLEN', c.anchor .. ':waiting'))
+  for level in string.gmatch(c.levels, '%w') do
     local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
     local given = not pending.err and pending[1] or 0
     local waiting = redis.call('XLEN', sq.stream(c, level)) - given - (counts['tombs:' .. level] or 0)

@@ -19,6 +19,51 @@ local function say_expiry(c, id, say)
   else say('expires in ' .. seconds(expires - c.now) .. ' unless it has begun') end
 end
 
+-- How many of its lane stand before it: counted as far as 10,000.
+local function say_place_in_lane(c, lane, id, say)
+  local ahead, is_found = 0, false
+  for item in string.gmatch(lane.text, '[^,+]+') do
+    is_found = is_found or sq.parse_item(item) == id
+    if not is_found then ahead = ahead + 1 end
+  end
+  if not is_found and not lane.keys.by_deadline then
+    local at = redis.call('LPOS', c.anchor .. ':lane:' .. lane.id, id, 'MAXLEN', 10000)
+    if not at then return say('lane ' .. lane.name .. ': behind more than ' .. ahead .. ' of its ' .. sq.depth_of(c, lane)) end
+    ahead = ahead + at
+  end
+  say('lane ' .. lane.name .. ': behind ' .. ahead .. ' of its ' .. sq.depth_of(c, lane) .. (lane.keys.by_deadline and ', which go by deadline' or ''))
+end
+
+-- What keeps a limit closed to a job of this cost.
+local function say_limit(c, limit, cost, say)
+  local rule, till = limit.rule, sq.closed_until(c, limit, cost)
+  local name = 'limit ' .. limit.key
+  if limit.phase > 0 and till ~= nil then say(name .. (till and ': breaker open for ' .. seconds(till - c.now) .. ' more' or ': breaker half-open, its probes run'))
+  elseif limit.till > c.now then say(name .. ': closed for ' .. seconds(limit.till - c.now) .. ' more')
+  elseif rule.slots and limit.used >= rule.slots then
+    say(name .. ': ' .. limit.used .. ' of ' .. rule.slots .. ' slots are taken, by ' .. sq.holders(c, limit.key))
+  elseif till ~= nil then
+    say(string.format('%s: %.6g of %.6g tokens, %.6g needed; %s', name, limit.tokens, rule.burst, math.min(cost, rule.burst),
+      till and 'ready in ' .. seconds(till - c.now) or 'its rate is 0'))
+  elseif rule.rate then say(string.format('%s: open, %.6g of %.6g tokens', name, limit.tokens, rule.burst))
+  elseif rule.slots then say(name .. ': open, ' .. limit.used .. ' of ' .. rule.slots .. ' slots are taken') end
+end
+
+local function say_lane(c, id, at, say)
+  say('waiting')
+  local lane = sq.lane(c, sq.lane_id(at.level, at.lane))
+  say_place_in_lane(c, lane, id, say)
+  local place, limit = sq.place_of(c, lane)
+  if place == 'ring' then say('the lane can move: number ' .. (redis.call('ZRANK', sq.ring_key(c, lane.level), lane.id) + 1) .. ' of the '
+    .. redis.call('ZCARD', sq.ring_key(c, lane.level)) .. ' whose turn comes at level ' .. lane.level)
+  elseif limit then
+    local room = sq.room_key(c, lane.level, limit)
+    say('the lane waits for limit ' .. place .. ', number ' .. (redis.call('ZRANK', room, lane.id) + 1) .. ' of ' .. redis.call('ZCARD', room))
+  end
+  sq.load_rules(c, {lane})
+  for j, one in ipairs(lane.limits) do say_limit(c, one, lane.keys.metered[j] and tonumber(at.cost or 1) or 1, say) end
+end
+
 -- How many jobs of its level stand before it (counted up to 1,000), and which levels may go first.
 local function say_ready(c, at, say)
   say('pending')
@@ -73,6 +118,7 @@ local function explain(anchor, args)
   local function say(sentence) out[#out + 1] = sentence end
   local at = sq.find(c, id)
   if at.place == 'delayed' then say_delayed(c, id, say)
+  elseif at.place == 'lane' then say_lane(c, id, at, say)
   elseif at.place == 'ready' then say_ready(c, at, say)
   elseif at.place == 'given' then say_given(c, at, say)
   elseif at.place == 'gone' then
@@ -85,8 +131,8 @@ local function explain(anchor, args)
     say(r[1])
     if r[2] then say(r[2] .. ': ' .. (r[3] or '')) end
   end
-  if at.place == 'delayed' or at.place == 'ready' then say_expiry(c, id, say) end
-  if at.place == 'delayed' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
+  if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' then say_expiry(c, id, say) end
+  if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out
 end
 

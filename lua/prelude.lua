@@ -6,6 +6,7 @@
 local sq = {
   GROUP = 'workers',           -- the consumer group of every ready stream
   RECORD = '@',                -- the field of a stream entry whose job has a record
+  LANES = 'l',                 -- the level whose stream hands out the jobs of lanes: `<job> <task> <lane>[ <cost>]` → body
   LEASE = 30000,               -- ms; the default of a shard, until a consumer registers with another one
   AGE = 60000,                 -- ms that a level is worth: nothing is overtaken by what came 9 AGE later
   CAP = 5000,                  -- ms; the longest sleep of a small fleet's idle worker

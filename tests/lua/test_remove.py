@@ -49,7 +49,8 @@ def test_what_is_left_of_a_removed_queue_ends_by_itself(shard: Shard) -> None:
 
 def test_a_queue_with_jobs_of_any_kind_can_be_removed_when_all_have_ended(full_shard: Shard) -> None:
     with pytest.raises(
-        redis.ResponseError, match="^STATE the queue has jobs: 7 pending or active, 3 delayed, 1 dead"
+        redis.ResponseError,
+        match="^STATE the queue has jobs: 7 pending or active, 0 waiting, 3 delayed, 1 dead",
     ):
         full_shard.call("remove")
     clear(full_shard)

@@ -89,7 +89,7 @@ PLANTS: dict[str, Edit] = {
     "DELCONSUMER with deliveries left": Edit(CONSUMERS, "if moved >= sq.GIVE then", "if false then"),
     "a consumer that is emptied leaves the group": Edit(
         CONSUMERS,
-        "for level in string.gmatch(c.levels, '%d') do redis.pcall('XGROUP', 'DELCONSUMER', sq.stream(c, level), sq.GROUP, id) end",
+        "for level in string.gmatch(c.levels, '%w') do redis.pcall('XGROUP', 'DELCONSUMER', sq.stream(c, level), sq.GROUP, id) end",
         "",
     ),
     "adopt forgets the generation": Edit(TAKE, "me.generation = generation", ""),
@@ -122,7 +122,7 @@ PLANTS: dict[str, Edit] = {
         CONSUMERS, "  sq.recover_one(c)\n  sq.promote_due(c)", "  sq.promote_due(c)"
     ),
     # priority
-    "strict priority": Edit(READY, "- tonumber(level) * sq.AGE", "- tonumber(level) * 1e9"),
+    "strict priority": Edit(READY, "- (tonumber(level) or 9) * sq.AGE", "- (tonumber(level) or 9) * 1e9"),
     "the head is not renewed": Edit(
         TAKE, "if #entries == n then sq.renew_head(c, level, entries[n][1])", "if false then"
     ),

@@ -1,0 +1,218 @@
+-- Limits: what the jobs of a lane must pass before they run: tokens, slots, a breaker, a quota. A key is `<name>` or
+-- `<class>:<value>`.
+--   limits  key, or <class>:* for all of a class → words that hold now, `rate=10 burst=20 slots=3 …` (a key's own win)
+--   state   key → `<tokens> <at> <used> <rooms> <queued> <bytes>[ <till> <phase> <failed> <runs> <probes> <quota> <since>]`;
+--           none: full and idle. Rooms are the levels of which lanes wait for it, or -
+-- Tokens are stored, not times, so that a rate can change while jobs wait. Breakers: closed (0), open until `till` (1),
+-- half-open (2) with `quota` probes at once, which doubles with each success (Nygard, Release It!, 2007).
+-- What must hold: a bucket never gives more than rate × time + burst (a single job dearer than the burst leaves a debt).
+
+local NUMBERS = {rate = true, burst = true, slots = true, ordered = true, weight = true, most = true, bytes = true,
+  fails = true, errors = true, window = true, least = true, open = true}
+local KEPT = 1000                -- parsed texts that a process keeps
+local CLOSED, OPEN, HALF_OPEN = 0, 1, 2
+local ENOUGH = 16                -- probes at once; the success after them closes the breaker
+local parsed, count = {}, 0      -- pure functions of a text, so they may outlive a call
+
+-- Refuses words that no limit has.
+function sq.check_words(text)
+  sq.text(text, 'words of a limit', 512)
+  for word in string.gmatch(text, '%S+') do
+    local name, value = string.match(word, '^(%a+)=(%S+)$')
+    local number = value and tonumber(value)
+    local fits = value == 'off' or (NUMBERS[name] and number and number >= 0 and number < 1e15 and (name ~= 'weight' or number > 0))
+      or (name == 'over' and (value == 'refuse' or value == 'drop'))
+    if not fits then sq.refuse('INVALID', 'limit says ' .. sq.shown(word) .. '; words like rate=10, burst=20, slots=3 or weight=2 are due') end
+  end
+  return text
+end
+
+function sq.limit_key(key)
+  if not key or #key > 256 or not string.find(key, '^[^%s|,!=*]+%*?$') then
+    sq.refuse('INVALID', 'limit is ' .. sq.shown(key) .. '; <name>, <class>:<value> or <class>:* is due')
+  end
+  return key
+end
+
+local function parse(text)
+  local rule = {}
+  for name, value in string.gmatch(text, '(%a+)=(%S+)') do
+    if value == 'off' then rule[name] = nil else rule[name] = tonumber(value) or value end
+  end
+  if rule.rate then rule.burst = math.max(rule.burst or rule.rate, 1) end
+  rule.breaks = rule.fails ~= nil or rule.errors ~= nil
+  return rule
+end
+
+local function rule_of(text)
+  local rule = parsed[text]
+  if rule then return rule end
+  if count >= KEPT then parsed, count = {}, 0 end
+  parsed[text], count = parse(text), count + 1
+  return parsed[text]
+end
+
+-- The words of a key's class, ended by a blank.
+local function words_of_class(c, key)
+  local class = string.match(key, '^([^:]+):')
+  if not class then return '' end
+  if not c.classes[class] then
+    local words = redis.call('HGET', c.anchor .. ':limits', class .. ':*')
+    c.classes[class] = words and words .. ' ' or ''
+  end
+  return c.classes[class]
+end
+
+local function read_state(limit, text)
+  local tokens, at, used, rooms, queued, bytes, rest = string.match(text, '^(%S+) (%d+) (%d+) (%S+) (%d+) (%d+)(.*)$')
+  limit.tokens, limit.at, limit.used = tonumber(tokens), tonumber(at), tonumber(used)
+  limit.rooms, limit.queued, limit.bytes = rooms == '-' and '' or rooms, tonumber(queued), tonumber(bytes)
+  if rest == '' then return end
+  local till, phase, failed, runs, probes, quota, since = string.match(rest, '^ (%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  limit.till, limit.phase, limit.failed, limit.runs = tonumber(till), tonumber(phase), tonumber(failed), tonumber(runs)
+  limit.probes, limit.quota, limit.since = tonumber(probes), tonumber(quota), tonumber(since)
+end
+
+-- What dripped into the bucket since it was looked at last. A clock that was set back adds nothing.
+local function refill(c, limit)
+  local rule = limit.rule
+  if not rule.rate then return end
+  if c.now > limit.at then limit.tokens = limit.tokens + (c.now - limit.at) * rule.rate / 1000 end
+  limit.at, limit.tokens = math.max(c.now, limit.at), math.min(limit.tokens, rule.burst)
+end
+
+-- Loads those of the keys that the call has not seen, by two commands for all of them.
+function sq.load_limits(c, keys)
+  local need = {}
+  for _, key in ipairs(keys) do
+    if not c.limits[key] then
+      need[#need + 1] = key
+      c.limits[key] = true
+    end
+  end
+  if #need == 0 then return end
+  local words, states = redis.call('HMGET', c.anchor .. ':limits', unpack(need)), redis.call('HMGET', c.anchor .. ':state', unpack(need))
+  for i, key in ipairs(need) do
+    local rule = rule_of(words_of_class(c, key) .. (words[i] or ''))
+    local limit = {key = key, rule = rule, tokens = rule.burst or 0, at = c.now, used = 0, rooms = '', queued = 0, bytes = 0,
+      till = 0, phase = CLOSED, failed = 0, runs = 0, probes = 0, quota = 0, since = 0}
+    if states[i] then
+      read_state(limit, states[i])
+      refill(c, limit)
+    end
+    c.limits[key] = limit
+  end
+end
+
+function sq.limit(c, key)
+  sq.load_limits(c, {key})
+  return c.limits[key]
+end
+
+local function is_idle(c, limit)
+  return limit.used == 0 and limit.rooms == '' and limit.queued == 0 and limit.till <= c.now and limit.phase == CLOSED
+    and limit.failed == 0 and limit.runs == 0 and limit.tokens >= (limit.rule.burst or 0)
+end
+
+local function state_text(c, limit)
+  local text = limit.tokens .. ' ' .. sq.num(limit.at) .. ' ' .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' '
+    .. limit.queued .. ' ' .. sq.num(limit.bytes)
+  if limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0 then return text end
+  return text .. string.format(' %.0f %d %d %d %d %d %.0f', limit.till, limit.phase, limit.failed, limit.runs, limit.probes, limit.quota, limit.since)
+end
+
+-- The limits that changed, by one command of each kind.
+function sq.save_limits(c)
+  local set, gone = {}, {}
+  for limit in pairs(c.changed_limits) do
+    if is_idle(c, limit) then gone[#gone + 1] = limit.key
+    else
+      set[#set + 1] = limit.key
+      set[#set + 1] = state_text(c, limit)
+    end
+  end
+  if #set > 0 then redis.call('HSET', c.anchor .. ':state', unpack(set)) end
+  if #gone > 0 then redis.call('HDEL', c.anchor .. ':state', unpack(gone)) end
+  c.changed_limits = {}
+end
+
+function sq.change(c, limit) c.changed_limits[limit] = true end
+
+-- Until when it is closed to a job of this cost: nil when it is open, false when only an end of a job or somebody's word opens it.
+function sq.closed_until(c, limit, cost)
+  local rule = limit.rule
+  if limit.till > c.now then return limit.till end
+  if limit.phase == OPEN then
+    limit.phase, limit.probes, limit.quota = HALF_OPEN, 0, 1
+    sq.change(c, limit)
+  end
+  if limit.phase == HALF_OPEN and limit.probes >= limit.quota then return false end
+  if rule.slots and limit.used >= rule.slots then return false end
+  if not rule.rate then return nil end
+  local need = math.min(cost, rule.burst)      -- dearer than the burst: it passes a full bucket and leaves a debt
+  if limit.tokens + 1e-9 >= need then return nil end
+  return rule.rate > 0 and c.now + math.ceil((need - limit.tokens) / rule.rate * 1000)
+end
+
+-- One job passes: its tokens go, its slot is taken. What its delivery has to remember: `key`, `!key` for a probe, or nil.
+function sq.charge(c, limit, cost)
+  local rule, remembered = limit.rule, nil
+  if rule.rate then limit.tokens = limit.tokens - cost end
+  if rule.slots or rule.breaks or limit.phase ~= CLOSED then
+    limit.used, remembered = limit.used + 1, limit.key
+    if limit.phase == HALF_OPEN then limit.probes, remembered = limit.probes + 1, '!' .. limit.key end
+  end
+  sq.change(c, limit)
+  return remembered
+end
+
+-- Tokens come back (or, with a negative number, more of them are gone).
+function sq.refund(c, limit, tokens)
+  if not limit.rule.rate then return end
+  limit.tokens = math.min(limit.tokens + tokens, limit.rule.burst)
+  sq.change(c, limit)
+  if tokens > 0 then sq.wake_rooms(c, limit) end
+end
+
+-- Closed for `ms`, whatever else it says.
+function sq.shut(c, limit, ms)
+  limit.till = math.max(limit.till, c.now + ms)
+  sq.change(c, limit)
+end
+
+local function trip(c, limit)
+  limit.phase, limit.failed, limit.runs, limit.probes = OPEN, 0, 0, 0
+  limit.till = math.max(limit.till, c.now + (limit.rule.open or 30000))
+end
+
+local function count_run(c, limit, failed)
+  local rule = limit.rule
+  if rule.window and c.now - limit.since > rule.window then limit.failed, limit.runs, limit.since = 0, 0, c.now end
+  if rule.fails and not failed then limit.failed = 0 end
+  if failed then limit.failed = limit.failed + 1 end
+  if not rule.errors then
+    if limit.failed >= rule.fails then trip(c, limit) end
+    return
+  end
+  limit.runs = limit.runs + 1
+  if limit.runs >= (rule.least or 10) and limit.failed >= rule.errors * limit.runs then trip(c, limit) end
+end
+
+local function count_probe(c, limit, failed)
+  if failed then return trip(c, limit) end
+  limit.quota = limit.quota * 2
+  if limit.quota > ENOUGH then limit.phase, limit.failed, limit.runs, limit.probes = CLOSED, 0, 0, 0 end
+end
+
+-- A job that it had let pass is over: `outcome` is completed, failed, or nil when that says nothing of the other side.
+function sq.discharge(c, limit, outcome, was_probe)
+  limit.used = math.max(limit.used - 1, 0)
+  if was_probe and limit.phase == HALF_OPEN then limit.probes = math.max(limit.probes - 1, 0) end
+  if limit.rule.breaks and outcome then
+    local failed = outcome == 'failed'
+    if limit.phase == HALF_OPEN and was_probe then count_probe(c, limit, failed)
+    elseif limit.phase == CLOSED then count_run(c, limit, failed) end
+  end
+  sq.change(c, limit)
+  sq.wake_rooms(c, limit)
+end
