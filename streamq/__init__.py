@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from streamq.resources import Resource, resource
     from streamq.sending import Outgoing
     from streamq.states import State
+    from streamq.strikes import Strike
     from streamq.task import Call, Task
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "SoftTimeout",
     "State",
     "StreamqError",
+    "Strike",
     "Task",
     "Unique",
     "UniqueConflict",
@@ -90,6 +92,7 @@ _HOMES = {
     "SoftTimeout": "errors",
     "State": "states",
     "StreamqError": "errors",
+    "Strike": "strikes",
     "Task": "task",
     "Unique": "options",
     "UniqueConflict": "errors",

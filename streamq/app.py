@@ -36,6 +36,7 @@ from streamq.replies import Replies
 from streamq.resources import Container, Resource, lifespan_of, resource_of
 from streamq.sender import Sender
 from streamq.sending import OutgoingHook
+from streamq.strikes import Strikes
 from streamq.task import (
     AsyncContextTask,
     AsyncTask,
@@ -235,6 +236,11 @@ class App:
     def config(self) -> Config:
         """All settings; read once, when they are first needed. Raises ConfigError."""
         return Config.load(**self._given)
+
+    @cached_property
+    def strikes(self) -> Strikes:
+        """What stops tasks, or jobs with certain arguments, without a deploy."""
+        return Strikes(self)
 
     @cached_property
     def payloads(self) -> Payloads:

@@ -31,6 +31,7 @@ __all__ = [
     "TaskWords",
     "Unique",
     "level",
+    "moment",
     "seconds",
 ]
 
@@ -232,7 +233,8 @@ def _error_types(name: str, value: Any) -> tuple[type[BaseException], ...]:
     raise ConfigError(f"{name}={value!r}: give exception classes, as in no_retry=[ValueError]")
 
 
-def _moment(name: str, value: Any) -> datetime:
+def moment(name: str, value: Any) -> datetime:
+    """A time with a zone, from 1970 to 2286. Raises ConfigError."""
     if not isinstance(value, datetime):
         raise ConfigError(f"{name}={value!r} is not a datetime; for a time from now use delay=")
     if value.utcoffset() is None:
@@ -269,4 +271,4 @@ _OF_TASKS: Mapping[str, Check] = {
     "isolate": _switch,
     "settle_each": _switch,
 }
-_OF_CALLS: Mapping[str, Check] = {**_SHARED, "delay": lambda name, value: seconds(value, name), "at": _moment}
+_OF_CALLS: Mapping[str, Check] = {**_SHARED, "delay": lambda name, value: seconds(value, name), "at": moment}

@@ -27,7 +27,7 @@ class Workbench:
     def __init__(self, app: App, slots: int = 10) -> None:
         self.page = Page([4 * slots])
         self.outbox = Outbox("default", "default", app.payloads)
-        self.consumer = Consumer("c1", "default", self.outbox, int(time.time() * 1000))
+        self.consumer = Consumer("c1", "default", self.outbox, int(time.time() * 1000), int(time.time() * 1000))
         self.lot = Lot(self.consumer, LEVEL, 1)
         self.plans = {
             name.encode(): Plan(task, "default", app.payloads, app.middleware_layers)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamq.job import Job
     from streamq.task import Call, Task
 
-__all__ = ["enqueue"]
+__all__ = ["enqueue", "moment_of"]
 
 
 class _Enqueue(Verb):
@@ -109,18 +109,19 @@ def _call_options(
     given = {
         **plain,
         "priority": int(priority) if priority and priority.isdigit() else priority,
-        "at": _moment(at) if at else None,
+        "at": moment_of("at", at) if at else None,
         "unique": Unique(by=tuple(unique)) if unique else None,
         "tags": list(tags) or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _moment(text: str) -> datetime:
+def moment_of(name: str, text: str) -> datetime:
+    """A time as it is typed, in this machine's zone unless it names one. Raises ConfigError."""
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        raise ConfigError(f"at={text!r} is no time; write it like 2026-12-24T18:00") from None
+        raise ConfigError(f"{name}={text!r} is no time; write it like 2026-12-24T18:00") from None
 
 
 def _unknown_task(

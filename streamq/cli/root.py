@@ -19,6 +19,7 @@ _COMMANDS = {
     "top": ("top:top", "Watch queues, tasks and workers."),
     "job": ("job:job", "Look at jobs, cancel them, run them again."),
     "queue": ("queue:queue", "Look at queues, hold them, empty them."),
+    "strike": ("strike:strike", "Stop a task, or its jobs with certain arguments."),
     "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),
     "doctor": ("doctor:doctor", "Examine the server and the queues."),
     "test": ("trial:test", "Send test jobs through a real worker."),

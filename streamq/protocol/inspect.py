@@ -119,7 +119,7 @@ def _changes(reply: Any) -> list[Change]:
 def _change(line: str) -> Change:
     at, _, rest = line.partition(" ")
     by, _, what = rest.partition(": ")
-    return Change(int(at), by, what)
+    return Change(integer(at), by, what)
 
 
 def _listed(reply: Any) -> Page:

@@ -81,9 +81,9 @@ def _strike(row: Any) -> Strike:
         text(strike_id),
         fields.get("task", ""),
         where,
-        None if until is None else int(until),
+        None if until is None else integer(until),
         fields.get("note", ""),
         fields.get("by", ""),
-        int(fields.get("at", 0)),
+        integer(fields.get("at", 0)),
         integer(waiting),
     )

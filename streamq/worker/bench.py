@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from streamq.context import current_job
 from streamq.protocol.consume import RECORD, Row
-from streamq.worker.endings import UnknownTask, given_up, raised, returned, untouched
+from streamq.protocol.strikes import Strike
+from streamq.worker.endings import UnknownTask, given_up, raised, returned, unbegun, untouched
 from streamq.worker.outbox import Ending
 from streamq.worker.outside import Outside
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
 from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.soft import Softly
+from streamq.worker.strikes import Strikes, Struck
 from streamq.worker.threads import GRACE, Threads, ThreadSeat
-from streamq.worker.verdict import Stop
+from streamq.worker.verdict import Stop, struck
 
 if TYPE_CHECKING:
     from streamq.worker.consumer import Consumer
@@ -64,15 +66,35 @@ class Bench:
             str, None
         ] = {}  # jobs whose tasks others than the worker cancelled, oldest first
         self._has_bulk = any(plan.in_bulk for plan in plans.values())
+        self.strikes = Strikes(plans)
 
     # What comes in
 
     def arrive(self, lot: Lot, rows: list[Row]) -> None:
-        """Deliveries to run."""
+        """Deliveries to run, or to hand back when a strike stops them."""
+        if self.strikes:
+            rows = [row for row in rows if not self._put_aside(row, lot)]
         if self._has_bulk:
             rows = [row for row in rows if not self._for_threads(lot, row)]
         self._queue.extend(zip(rows, repeat(lot), strict=False))
         self._arm()
+
+    def heed(self, strikes: Iterable[Strike]) -> None:
+        """These strikes stand, and no others: what they stop and has not begun is handed back."""
+        self.strikes.learn(strikes)
+        if self.strikes:
+            for row, lot in self.withdraw(self._is_struck):
+                self._put_aside(row, lot)
+
+    def _is_struck(self, row: Row, lot: Lot) -> bool:
+        return self.strikes.stopping(row, lot.consumer.now_ms()) is not None
+
+    def _put_aside(self, row: Row, lot: Lot) -> bool:
+        """Hand a delivery back if a strike stops it."""
+        strike = self.strikes.stopping(row, lot.consumer.now_ms())
+        if strike is not None:
+            lot.consumer.outbox.add(unbegun(row, lot, struck(strike)))
+        return strike is not None
 
     def _for_threads(self, lot: Lot, row: Row) -> bool:
         _, task, value = row
@@ -285,6 +307,8 @@ class Bench:
         runner.plan = plan
         if body is None:
             body = await self._outside.body_of(runner)
+            if (strike := self.strikes.against(name, body, lot.consumer.now_ms())) is not None:
+                raise Struck(strike)
         opened = plan.open(body)
         runner.allow(plan, opened.options)
         if plan.in_bulk:

@@ -37,6 +37,8 @@ class Commands:
                 self._cancel(level.encode(), entry.encode())
             case ["dead", job]:
                 self._tell_of_death(job)
+            case ["strikes"]:
+                pass  # they were read before what came with the command began
             case _:
                 self._notices.trouble("worker.unknown_command", command=command[:100])
 

@@ -21,23 +21,30 @@ def registration(anchor: str, lease: float, about: str) -> Call[Registered]:
 
 
 class Consumer:
-    """``offset``: the shard's monotonic clock less this machine's, in seconds. ``place``: what stands before its jobs' ids.
+    """``offset``: the shard's monotonic clock less this machine's, in seconds, and ``wall``: its wall clock less that.
+
+    ``place``: what stands before its jobs' ids.
 
     ``is_over``: nothing may be taken under this id, and what runs under it is not this process's any more.
     """
 
-    __slots__ = ("generation", "id", "is_over", "offset", "outbox", "place")
+    __slots__ = ("generation", "id", "is_over", "offset", "outbox", "place", "wall")
 
-    def __init__(self, name: str, place: str, outbox: Outbox, mono_ms: int) -> None:
+    def __init__(self, name: str, place: str, outbox: Outbox, mono_ms: int, now_ms: int) -> None:
         self.id, self.place, self.outbox = name, place, outbox
         self.generation = 0
         self.is_over = False
-        self.heard(mono_ms)
+        self.heard(mono_ms, now_ms)
 
-    def heard(self, mono_ms: int) -> None:
-        """The server has said what its clock is."""
-        self.offset = mono_ms / 1000 - time.monotonic()
+    def heard(self, mono_ms: int, now_ms: int) -> None:
+        """The server has said what its clocks are."""
+        now = time.monotonic()
+        self.offset, self.wall = mono_ms / 1000 - now, now_ms / 1000 - now
 
     def mono_ms(self) -> float:
         """The shard's monotonic clock, in milliseconds."""
         return (time.monotonic() + self.offset) * 1000
+
+    def now_ms(self) -> float:
+        """The server's wall clock, in milliseconds since 1970."""
+        return (time.monotonic() + self.wall) * 1000

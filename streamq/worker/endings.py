@@ -9,7 +9,8 @@ from streamq.protocol.consume import Row
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import is_misfit, keeps, ttl_of, was_entered
 from streamq.worker.seat import FOREVER, Lot, Seat
-from streamq.worker.verdict import Stop, Verdict, fault_of, judge, unknown, unreadable
+from streamq.worker.strikes import Struck
+from streamq.worker.verdict import Stop, Verdict, fault_of, judge, struck, unknown, unreadable
 
 __all__ = ["Judged", "UnknownTask", "given_up", "raised", "returned", "unbegun", "untouched"]
 
@@ -73,6 +74,8 @@ def untouched(seat: Seat, outcome: str, reason: str = "") -> Ending:
 def _verdict(seat: Seat, error: BaseException) -> Verdict:
     if isinstance(error, Judged):
         return error.verdict if seat.stop is None else judge(error, seat.described())
+    if isinstance(error, Struck):
+        return struck(error.strike)
     if isinstance(error, UnknownTask):
         return unknown(str(error))
     if seat.plan is None:

@@ -263,6 +263,8 @@ class Fetch:
         self._bell.rest_again()
         self.answered = clock()
         self._settled(me, batch, taken.refused, taken.wanted)
+        if "strikes" in taken.commands:
+            await self._members.learn_strikes(link)
         self._receive(me, taken, n, asked)
         await self._settling.settle_leavers(link)
         self.changed()
@@ -291,7 +293,7 @@ class Fetch:
         return self.post.adopts_suspects and waited and self.bench.is_idle
 
     def _receive(self, me: Consumer, taken: Taken, n: int, asked: float) -> None:
-        me.heard(taken.mono)
+        me.heard(taken.mono, taken.now)
         got = self._arrive(me, taken.groups, taken.fence) + self._arrive(me, taken.alone, taken.fence)
         for command in taken.commands:
             self._commands.obey(command)

@@ -15,6 +15,7 @@ from streamq.engines.base import Link
 from streamq.errors import BadPayload, ServerUnavailable
 from streamq.protocol.consume import Adopted, adopt, handed_out, retire
 from streamq.protocol.keys import record_key
+from streamq.protocol.strikes import strikes
 from streamq.wire import Payloads
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer, registration
@@ -124,6 +125,11 @@ class Membership:
                 raise BadPayload(f"the payload of {seat.id} is not in its record")
             return body
 
+    async def learn_strikes(self, link: Link) -> None:
+        """Ask which strikes stand. A consumer is told of every change after that."""
+        call = strikes(self._post.anchor)
+        self._bench.heed(call.read(await link.call(call)))
+
     async def _register(self, link: Link) -> Consumer:
         asked = clock()
         call = registration(self._post.anchor, self._lease, self._post.about)
@@ -136,14 +142,16 @@ class Membership:
             self._notices.ended,
         )
         self._post.section.enroll(registered.consumer, asked)
-        return Consumer(registered.consumer, self._post.place, outbox, registered.mono)
+        await self.learn_strikes(link)
+        return Consumer(registered.consumer, self._post.place, outbox, registered.mono, registered.now)
 
     async def _adopt(self, link: Link, consumer: Consumer) -> None:
         consumer.generation += 2  # the one between is its supervisor's (see rescue)
         self._post.section.connected(consumer.id, consumer.generation)
         call = adopt(self._post.anchor, 0, consumer.id, consumer.generation)
         adopted = call.read(await link.call(call))
-        consumer.heard(adopted.mono)
+        consumer.heard(adopted.mono, adopted.now)
+        await self.learn_strikes(link)
         self._compare(consumer, adopted)
         if adopted.state != "clean":
             self.revoked(consumer, gone=adopted.state == "unknown")

@@ -50,12 +50,15 @@ class Plan:
     ``open`` reads the call in a payload; it raises BadPayload, KeyMissing and PayloadTooLarge. ``pack_partial(value,
     job)`` packs a partial result for the job with that local id; it raises WrongCall.
 
+    ``bind(*args, **kwargs)`` gives the arguments by name, or raises TypeError.
+
     ``is_fast``: awaiting ``call`` is all there is to do. ``in_bulk``: threads take the jobs by themselves and tell of
     many at a time; nothing has to happen on the loop.
     """
 
     __slots__ = (
         "_around",
+        "bind",
         "call",
         "in_bulk",
         "is_fast",
@@ -84,6 +87,7 @@ class Plan:
         self.ttl_ms = ttl_of(options)
         self.keeps = keeps(options)
         self.tally = Tally(task.name)
+        self.bind: Callable[..., dict[str, Any]] = task.signature.bind
         self.open: Callable[[bytes], Unpacked] = partial(payloads.unpack, queue, task.name)
         self.pack_partial: Callable[[object, str], bytes] = partial(payloads.pack_partial, queue, task.name)
         self.call: Call = _unprepared

@@ -17,7 +17,7 @@ from streamq.options import TaskOptions
 from streamq.outcomes import Outcome, Retry, Snooze
 from streamq.wire.limits import clip_error, clip_traceback, text_of
 
-__all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "unknown", "unreadable"]
+__all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "struck", "unknown", "unreadable"]
 
 
 class Stop(Enum):
@@ -104,6 +104,11 @@ def unreadable(error: BaseException) -> Verdict:
 def unknown(task: str) -> Verdict:
     """The verdict about a task that this worker does not know: an older or newer worker may."""
     return Verdict("park", reason=f"this worker does not know the task '{task}'")
+
+
+def struck(strike: str) -> Verdict:
+    """The verdict about a job that a strike stops: it waits for the end of that."""
+    return Verdict("strike", reason=strike)
 
 
 def fault_of(error: BaseException) -> Fault:

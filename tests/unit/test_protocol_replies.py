@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, inspect, results
+from streamq.protocol import Call, consume, control, inspect, results, strikes
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
@@ -49,6 +49,10 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (inspect.workers(A), [[b"c1", b"clean", 5, -1, 2, b"host"]]),
     (inspect.minutes(A, 0, 1, 2), [[b"29", b"ended:send:completed", b"4"]]),
     (inspect.conservation(A), [0, b"enqueued", b"5"]),
+    (inspect.audit(A), [b"1700000000000 anna@host: paused the queue: why"]),
+    (strikes.strike(A, 0, "s1", "send", {}, {}), 1),
+    (strikes.unstrike(A, 0, "s1"), 1),
+    (strikes.strikes(A), [[b"s1", 3, b"task", b"send", b"at", b"17", b"until", b"18", b"where to", b"x"]]),
 ]  # fmt: skip
 JUNK: list[Any] = [
     None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
@@ -10,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from types import ModuleType
@@ -28,30 +27,6 @@ from streamq.worker.page import CONSUMERS
 from streamq.worker.process import Exit
 
 OTHER_LOOPBACK = "127.0.0.2"  # an address of this machine at which nobody should listen
-
-
-@pytest.fixture
-def yard_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], ModuleType]]:
-    """What imports the tasks anew, for a server."""
-    with ExitStack() as stack:
-
-        def imported(server: Server) -> ModuleType:
-            monkeypatch.setenv("STREAMQ_URL", server.url)
-            spec = importlib.util.spec_from_file_location("yard", Path(__file__).parent / "yard.py")
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            stack.callback(module.app.close)
-            return module
-
-        yield imported
-
-
-@pytest.fixture
-def yard(valkey: Server, yard_at: Callable[[Server], ModuleType]) -> ModuleType:
-    """The tasks, on the server of the test."""
-    return yard_at(valkey)
 
 
 def stats(app: App) -> dict[str, int]:
