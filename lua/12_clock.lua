@@ -31,6 +31,7 @@ local SWITCHES = {
   'cancels', 'tombs', 'marks', 'waiters', 'commands', 'suspects',
   'flow', 'dropped', 'quotas', 'memory',
   'strikes',
+  'journals', 'suspended',
 }
 
 local function read_switches(c)

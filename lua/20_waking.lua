@@ -37,7 +37,9 @@ function sq.earliest(c)
   local head = redis.call('ZRANGE', c.anchor .. ':delayed', 0, 0, 'WITHSCORES')
   local due = head[2] and tonumber(head[2])
   local opens = c.flow > 0 and redis.call('ZRANGE', c.anchor .. ':timers', 0, 0, 'WITHSCORES')[2]
-  if opens and (not due or tonumber(opens) < due) then return tonumber(opens) end
+  if opens and (not due or tonumber(opens) < due) then due = tonumber(opens) end
+  local wait = c.suspended > 0 and sq.first_wait(c)
+  if wait and (not due or wait < due) then return wait end
   return due
 end
 

@@ -104,6 +104,7 @@ end
 -- What is due goes into its ready stream; what that does not take stays. `caller`: who takes in the same call, if one does.
 function sq.promote_due(c, caller)
   if c.flow > 0 then sq.open_due(c) end
+  if c.suspended > 0 then sq.resume_due(c) end
   local delayed, closed = c.anchor .. ':delayed', {}
   if c.strikes > 0 then sq.end_strikes(c) end
   for _, job in ipairs(redis.call('ZRANGE', delayed, '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)) do

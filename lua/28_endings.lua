@@ -53,6 +53,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   sq.count(c, status, 1)
   sq.tell_waiters(c, job, status, payload)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
+  sq.forget_journal(c, job)
   if keep then
     redis.call('HSET', key, 'state', status, 'result', payload or '', 'ended', c.now)
     redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
@@ -87,6 +88,7 @@ function sq.drop_dead(c, job)
   if tags then forget_tags(c, job, tags) end
   redis.call('UNLINK', sq.record(c, job), c.anchor .. ':progress:' .. job)
   redis.call('ZREM', c.anchor .. ':dead', job)
+  sq.forget_journal(c, job)
   sq.count(c, 'dead', -1)
   sq.count(c, 'purged', 1)
 end

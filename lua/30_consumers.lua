@@ -38,6 +38,7 @@ end
 local function vanished(c, level, entry)
   redis.call('XACK', sq.stream(c, level), sq.GROUP, entry)
   sq.forget_delivery(c, level, entry)
+  sq.forget_journal(c, level .. '-' .. entry)
   sq.count(c, 'active:' .. level, -1)
   sq.count(c, 'purged', 1)
 end

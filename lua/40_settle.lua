@@ -2,7 +2,8 @@
 -- that is not clean, is checked entry by entry against the pending list. What is not the caller's is answered as refused.
 -- Effects are written before XACK and XDEL, in the same call. Functions: finish.
 
-local KNOWN = {limit = true, neutral = true, delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true}
+local KNOWN = {limit = true, neutral = true, delay = true, error = true, traceback = true, reason = true, result = true, ttl = true, line = true,
+  ['for'] = true}
 local SHORT = 20                 -- bytes of an id whose numbers are surely below 2^64
 local settlers = {}
 
@@ -25,6 +26,15 @@ local function read_entries(args, i, k)
   return entries
 end
 
+-- What a `wait` is for: `signal <name>` or `sleep <name>`.
+local function read_wait(o)
+  local kind, name = string.match(o['for'] or '', '^(%a+) (.+)$')
+  if kind ~= 'signal' and kind ~= 'sleep' then
+    sq.refuse('INVALID', 'for is ' .. sq.shown(o['for']) .. '; signal <name> or sleep <name> is due')
+  end
+  sq.step_name(name)
+end
+
 -- Reads `ok level k line entry…` and `outcome level entry n pairs…` from args[i] on.
 function sq.read_settlements(args, i)
   local list, jobs = {}, 0
@@ -41,6 +51,7 @@ function sq.read_settlements(args, i)
       one.options, i = sq.pairs(args, i + 4, sq.whole(args[i + 3], 'count of pairs', 0, 16), KNOWN)
       local o = one.options
       if o.limit then sq.limit_key(o.limit) end
+      if outcome == 'wait' then read_wait(o) end
       o.delay = sq.whole(o.delay or 0, 'delay', 0, 1e13)
       o.ttl = o.ttl and sq.whole(o.ttl, 'ttl', 1, 1e13)
       if o.result then sq.text(o.result, 'result', sq.BODY_BYTES) end
@@ -81,14 +92,17 @@ end
 local function settle_plain(c, me, one, report)
   local entries, stream = settleable(c, me, one, report), sq.stream(c, one.level)
   if #entries == 0 then return end
+  local journals = c.journals > 0 and sq.journals_of(c, one.level, entries)
   if c.marks + c.cancels > 0 then
     for _, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry, 'completed') end
   elseif one.level == sq.LANES then sq.end_admissions(c, entries, 'completed') end
   local live = redis.call('XACK', stream, sq.GROUP, unpack(entries))
   if live == #entries then redis.call('XDEL', stream, unpack(entries))
+    if journals then sq.forget_journals(c, journals) end
   else
-    for _, entry in ipairs(entries) do
-      if redis.call('XDEL', stream, entry) == 0 then refuse(report, one.level, entry) end
+    for i, entry in ipairs(entries) do
+      if redis.call('XDEL', stream, entry) == 0 then refuse(report, one.level, entry)
+      elseif journals then sq.forget_journals(c, {journals[i]}) end
     end
   end
   sq.count(c, 'active:' .. one.level, -live)
@@ -165,6 +179,9 @@ function settlers.park(c, job, o)
 end
 
 function settlers.strike(c, job, o) sq.put_aside(c, job, o.reason, o.by) end
+
+-- It waits for the outside without a slot; no attempt is spent.
+function settlers.wait(c, job, o) sq.suspend(c, job, o['for']) end
 
 function settlers.release() end
 

@@ -31,7 +31,7 @@ local function in_lane(job, text, task_of_record)
   return {place = 'lane', level = string.sub(job, 1, 1), lane = lane, cost = cost, task = task_of_record or task, body = not task_of_record and body or nil}
 end
 
--- Where a job is: {place, level, entry, task}. Place: delayed, lane, ready, given (with its owner), dead, ended, gone.
+-- Where a job is: {place, level, entry, task}. Place: delayed, lane, suspended, ready, given (with its owner), dead, ended, gone.
 function sq.find(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task')
   local level, entry = string.match(job, '^(%d)-(.+)$')
@@ -40,6 +40,7 @@ function sq.find(c, job)
   if entry_of_lane then r[1], r[2], r[3] = 'pending', sq.LANES, entry_of_lane end
   local text = c.flow > 0 and not entry_of_lane and redis.call('HGET', c.anchor .. ':waiting', job)
   if text then return in_lane(job, text, r[4]) end
+  if r[1] == 'waiting' then return {place = 'suspended', level = r[2], task = r[4]} end
   if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
   if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
   if r[1] then level, entry = r[2], r[3] end
@@ -93,6 +94,9 @@ local function cancel(anchor, args)
     sq.finish_job(c, job, at.task, 'cancelled')
   elseif at.place == 'lane' then
     sq.drop_from_lane(c, job, at)
+    sq.finish_job(c, job, at.task, 'cancelled')
+  elseif at.place == 'suspended' then
+    sq.end_wait(c, job)
     sq.finish_job(c, job, at.task, 'cancelled')
   elseif at.place == 'ready' then leave_tomb(c, job, at)
   elseif at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then drop_given(c, job, at)

@@ -21,6 +21,7 @@ local function run_again(c, job)
   redis.call('HDEL', key, 'reason', 'died', 'attempt', 'parked', 'traceback', 'expires')
   if r[2] then sq.hold(c, r[2], job, r[3]) end
   redis.call('ZREM', c.anchor .. ':dead', job)
+  sq.reopen_waits(c, job)
   sq.count(c, 'dead', -1)
   sq.remember(c, job, 'retried')
   sq.make_ready(c, job, r[1])
@@ -38,6 +39,7 @@ local function retry(anchor, args)
   -- checked: first write
   if args[3] then
     redis.call('HDEL', sq.record(c, job), 'body', 'large')
+    sq.forget_journal(c, job)      -- its steps were those of another call
     redis.call('HSET', sq.record(c, job), 'task', args[3], #args[4] > sq.INLINE_BYTES and 'large' or 'body', args[4])
   end
   run_again(c, job)

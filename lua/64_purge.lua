@@ -107,8 +107,8 @@ end
 -- now, what, cursor, bound -> {removed, next cursor, bound}
 local function purge(anchor, args)
   local c, what, cursor, bound = sq.begin(anchor, args[1]), args[2], args[3], args[4] or '0'
-  if what ~= 'pending' and what ~= 'waiting' and what ~= 'delayed' and what ~= 'dead' then
-    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, delayed or dead is due')
+  if what ~= 'pending' and what ~= 'waiting' and what ~= 'suspended' and what ~= 'delayed' and what ~= 'dead' then
+    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, delayed or dead is due')
   end
   if not cursor then sq.refuse('INVALID', 'cursor is missing; - begins') end
   -- checked: first write
@@ -116,6 +116,11 @@ local function purge(anchor, args)
   if what == 'pending' then answer = purge_pending(c, cursor, bound)
   elseif what == 'waiting' then answer = purge_waiting(c, bound)
   elseif what == 'dead' then answer = purge_set(c, anchor .. ':dead', bound, function(job) sq.drop_dead(c, job) end)
+  elseif what == 'suspended' then
+    answer = purge_set(c, anchor .. ':suspended', bound, function(job)
+      sq.end_wait(c, job)
+      sq.finish_job(c, job, redis.call('HGET', sq.record(c, job), 'task') or '', 'cancelled')
+    end)
   else
     answer = purge_set(c, anchor .. ':delayed', bound, function(job)
       redis.call('ZREM', anchor .. ':delayed', job)

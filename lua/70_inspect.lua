@@ -89,6 +89,11 @@ local function job(anchor, args)
     out[#out + 1] = 'progress_' .. told[i]
     out[#out + 1] = told[i + 1]
   end
+  local steps = sq.journal_fields(c, id)
+  if #steps > 0 then
+    out[#out + 1] = 'steps'
+    out[#out + 1] = table.concat(steps, '\n')
+  end
   return out
 end
 
@@ -182,11 +187,12 @@ local function list(anchor, args)
   local count, tag = sq.whole(args[4] or 50, 'count', 1, 500), string.match(what, '^tag:(.+)$')
   local nxt, rows
   if what == 'delayed' or what == 'dead' then nxt, rows = list_set(c, anchor .. ':' .. what, start, count)
+  elseif what == 'suspended' then nxt, rows = list_set(c, anchor .. ':suspended', start, count)
   elseif tag then nxt, rows = list_set(c, anchor .. ':tag:' .. tag, start, count)
   elseif what == 'pending' then nxt, rows = list_streams(c, start, count, read_pending(c))
   elseif what == 'active' then nxt, rows = list_streams(c, start, count, read_active(c))
   elseif what == 'waiting' then nxt, rows = list_waiting(c, start, count)
-  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, active, delayed, dead or tag:<tag> is due') end
+  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, active, delayed, dead or tag:<tag> is due') end
   return {nxt, unpack(rows)}
 end
 
@@ -225,7 +231,7 @@ end
 local function distance(c, counts)
   local off = math.abs((counts.delayed or 0) - redis.call('ZCARD', c.anchor .. ':delayed'))
     + math.abs((counts.dead or 0) - redis.call('ZCARD', c.anchor .. ':dead'))
-    + math.abs((counts.waiting or 0) - redis.call('HLEN', c.anchor .. ':waiting'))
+    + math.abs((counts.waiting or 0) - redis.call('HLEN', c.anchor .. ':waiting') - redis.call('ZCARD', c.anchor .. ':suspended'))
   for level in string.gmatch(c.levels, '%w') do
     local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
     local given = not pending.err and pending[1] or 0

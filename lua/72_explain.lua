@@ -12,6 +12,27 @@ local function say_delayed(c, id, say)
   if due > c.now then say('due in ' .. seconds(due - c.now)) else say('due; the next take promotes it') end
 end
 
+-- A time in UTC for people; the date by Howard Hinnant's civil_from_days (era of 400 years that begins in March).
+local function utc(ms)
+  local day, second = math.floor(ms / 86400000) + 719468, math.floor(ms / 1000) % 86400
+  local era = math.floor(day / 146097)
+  local doe = day - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  return string.format('%d-%02d-%02d %02d:%02d:%02d UTC', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(second / 3600), math.floor(second / 60) % 60, second % 60)
+end
+
+local function say_suspended(c, id, say)
+  local r = redis.call('HMGET', sq.record(c, id), 'waits_for', 'waits_until')
+  say('waiting')
+  local what = string.find(r[1] or '', '^sleep ') and 'sleeps' or 'waits for ' .. (r[1] or 'something outside')
+  if not r[2] then return say(what .. ', for as long as it takes') end
+  say(what .. ', until ' .. utc(r[2]) .. ', which is in ' .. seconds(math.max(0, r[2] - c.now)))
+end
+
 local function say_expiry(c, id, say)
   local expires = tonumber(redis.call('HGET', sq.record(c, id), 'expires') or 0)
   if expires == 0 then return end
@@ -119,6 +140,7 @@ local function explain(anchor, args)
   local at = sq.find(c, id)
   if at.place == 'delayed' then say_delayed(c, id, say)
   elseif at.place == 'lane' then say_lane(c, id, at, say)
+  elseif at.place == 'suspended' then say_suspended(c, id, say)
   elseif at.place == 'ready' then say_ready(c, at, say)
   elseif at.place == 'given' then say_given(c, at, say)
   elseif at.place == 'gone' then

@@ -140,8 +140,12 @@ class Queue:
         """Remove one dead job."""
         return control.drop(self.anchor, self.now, job)
 
+    def signal(self, job: str, name: str, body: Argument, *, replace: bool = False) -> Call[bool]:
+        """Send a job a signal; False when it had one of that name before."""
+        return control.signal(self.anchor, self.now, job, name, body, replace=replace)
+
     def purge(self, what: str = "pending") -> Flow[int]:
-        """Remove all pending, delayed or dead jobs; how many."""
+        """Remove all pending, delayed, waiting, suspended or dead jobs; how many."""
         return control.purge(self.anchor, self.now, what)
 
     def remove(self) -> Call[bool]:
@@ -172,8 +176,12 @@ class Queue:
         """What a job waits for, in sentences; the first is its state."""
         return inspect.explain(self.anchor, self.now, job)
 
+    def journal(self, job: str) -> Call[dict[str, bytes]]:
+        """What a job has noted and was sent, by field."""
+        return inspect.journal(self.anchor, self.now, job)
+
     def list_jobs(self, what: str, start: str = "-", count: int = 50) -> Call[Page]:
-        """A page of pending, active, delayed, dead or tag:<tag>."""
+        """A page of pending, active, delayed, waiting, suspended, dead or tag:<tag>."""
         return inspect.list_jobs(self.anchor, self.now, what, start, count)
 
     def workers(self) -> Call[list[WorkerInfo]]:

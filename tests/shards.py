@@ -70,23 +70,26 @@ class Shard:
         pipe.execute()
 
     def fill(self) -> None:
-        """Jobs in every state: waiting, delayed, running, asked to stop, lost, suspect, dead, retrying, struck, kept."""
+        """Jobs in every state: waiting, suspended, delayed, running, asked to stop, lost, suspect, dead, retrying, struck, kept."""
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)
         self.call("abandon", gone, "shared", 0, f"5-{suspect[0].decode()}")
-        names = ("running", "asked", "dead", "retrying", "struck", "kept")
+        names = ("running", "asked", "dead", "retrying", "struck", "kept", "suspended")
         entries = self.enqueue(*(part for name in names for part in ("9", "mail", name)))
         self.take(busy, len(names))
         for name, entry in zip(names, entries, strict=True):
             self.named[name] = f"9-{entry}"
         self.call("cancel", self.named["asked"])
         self.call("strike", "s1", "mail", 2, "note", "why", "to", "x")
-        dead, retrying, struck, kept = (self.named[name][2:] for name in names[2:])
+        dead, retrying, struck, kept, suspended = (self.named[name][2:] for name in names[2:])
+        delivery = ("9", suspended, self.named["suspended"])
+        self.call("await", busy, 0, *delivery, "signal", "approved", 90_000, "default")
         self.take(
             busy, 0, "dead", "9", dead, 2, "error", "E: x", "retry", "9", retrying, 2, "delay", 9_000,
             "strike", "9", struck, 2, "reason", "s1",
             "done", "9", kept, 4, "result", "r", "ttl", 90_000,
+            "wait", "9", suspended, 2, "for", "signal approved",
         )  # fmt: skip
         (waiting,) = self.enqueue("1", "mail", "w")
         (unique,) = self.enqueue("1:4", "mail", "u", "unique", "key", "tags", "red,blue")

@@ -21,6 +21,7 @@ __all__ = [
     "retry",
     "retry_all",
     "retry_step",
+    "signal",
 ]
 
 
@@ -50,6 +51,14 @@ def cancel(anchor: str, now: int, job: str) -> Call[str]:
 def promote(anchor: str, now: int, job: str) -> Call[bool]:
     """A scheduled or retrying job becomes due now. Raises ``WrongState`` for another."""
     return Call("promote", anchor, (now, job), flag)
+
+
+def signal(
+    anchor: str, now: int, job: str, name: str, body: Argument, *, replace: bool = False
+) -> Call[bool]:
+    """Send a job a signal; False when it had one of that name before, which stands unless ``replace``."""
+    args = (now, job, name, body, *(("replace",) if replace else ()))
+    return Call("signal", anchor, args, _is_sent)
 
 
 def retry(anchor: str, now: int, job: str, replacement: tuple[str, bytes] | None = None) -> Call[bool]:
@@ -84,7 +93,7 @@ def drop(anchor: str, now: int, job: str) -> Call[bool]:
 
 
 def purge_step(anchor: str, now: int, what: str, cursor: str = "-", bound: str = "0") -> Call[Step]:
-    """Remove at most 500 jobs of ``pending``, ``delayed`` or ``dead``."""
+    """Remove at most 500 jobs of ``pending``, ``delayed``, ``waiting``, ``suspended`` or ``dead``."""
     return Call("purge", anchor, (now, what, cursor, bound), _step, repeatable=False)
 
 
@@ -100,6 +109,10 @@ def purge(anchor: str, now: int, what: str) -> Flow[int]:
 def remove(anchor: str, now: int) -> Call[bool]:
     """The queue goes away with its figures; False when there is none. Raises WrongState while it has jobs or workers."""
     return Call("remove", anchor, (now,), flag)
+
+
+def _is_sent(reply: Any) -> bool:
+    return text(reply) == "SENT"
 
 
 def _step(reply: Any) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Call
+from streamq.protocol.journal import entries as journal_entries
 from streamq.protocol.replies import integer, pairs, parts, text, texts
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "conservation",
     "explain",
     "job",
+    "journal",
     "list_jobs",
     "minutes",
     "stats",
@@ -87,8 +89,13 @@ def explain(anchor: str, now: int, job_id: str) -> Call[list[str]]:
     return Call("explain", anchor, (now, job_id), texts, readonly=True)
 
 
+def journal(anchor: str, now: int, job_id: str) -> Call[dict[str, bytes]]:
+    """The journal of a job by field (``step <name>``, ``signal <name>`` …); empty when it has none."""
+    return Call("journal_of", anchor, (now, job_id), journal_entries, readonly=True)
+
+
 def list_jobs(anchor: str, now: int, what: str, start: str = "-", count: int = 50) -> Call[Page]:
-    """A page of ``pending``, ``active``, ``delayed``, ``dead`` or ``tag:<tag>`` (``count`` at most 500)."""
+    """A page of ``pending``, ``active``, ``delayed``, ``waiting``, ``suspended``, ``dead`` or ``tag:<tag>``."""
     return Call("list", anchor, (now, what, start, count), _listed, readonly=True)
 
 

@@ -33,7 +33,7 @@ def clear(shard: Shard) -> None:
     while found := shard.take(taker, 100, isolate=100):
         for level, row in found:
             shard.call("finish", taker, 0, "done", level, row[0], 2, "result", "r")
-    for what in ("delayed", "dead"):
+    for what in ("delayed", "suspended", "dead"):
         shard.call("purge", what, "-", "0")
     shard.call("retire", taker)
 
@@ -50,7 +50,7 @@ def test_what_is_left_of_a_removed_queue_ends_by_itself(shard: Shard) -> None:
 def test_a_queue_with_jobs_of_any_kind_can_be_removed_when_all_have_ended(full_shard: Shard) -> None:
     with pytest.raises(
         redis.ResponseError,
-        match="^STATE the queue has jobs: 7 pending or active, 0 waiting, 3 delayed, 1 dead",
+        match="^STATE the queue has jobs: 7 pending or active, 1 waiting, 3 delayed, 1 dead",
     ):
         full_shard.call("remove")
     clear(full_shard)
