@@ -70,7 +70,7 @@ class Shard:
         pipe.execute()
 
     def fill(self) -> None:
-        """Jobs in every state: waiting, suspended, delayed, running, asked to stop, lost, suspect, dead, retrying, struck, kept."""
+        """Jobs in every state, the rare ones too: suspended, struck, asked to stop, lost, suspect, kept."""
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)
