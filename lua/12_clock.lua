@@ -32,6 +32,7 @@ local SWITCHES = {
   'flow', 'dropped', 'quotas', 'memory',
   'strikes',
   'journals', 'suspended',
+  'schedules',
 }
 
 local function read_switches(c)

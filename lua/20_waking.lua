@@ -32,6 +32,7 @@ end
 
 function sq.unwatch(c) redis.call('UNLINK', c.anchor .. ':watch') end
 
+-- The first time at which something is due: a delayed job, a timer of a limit, a schedule.
 function sq.earliest(c)
   if c.frees then return c.now end
   local head = redis.call('ZRANGE', c.anchor .. ':delayed', 0, 0, 'WITHSCORES')
@@ -39,8 +40,9 @@ function sq.earliest(c)
   local opens = c.flow > 0 and redis.call('ZRANGE', c.anchor .. ':timers', 0, 0, 'WITHSCORES')[2]
   if opens and (not due or tonumber(opens) < due) then due = tonumber(opens) end
   local wait = c.suspended > 0 and sq.first_wait(c)
-  if wait and (not due or wait < due) then return wait end
-  return due
+  if wait and (not due or wait < due) then due = wait end
+  local tick = c.schedules > 0 and sq.next_tick(c)
+  return tick and math.min(tick, due or tick) or due
 end
 
 -- Is a due time earlier than anybody watches for, or the watchman late?

@@ -47,7 +47,7 @@ end
 -- (unless `keep` ms are given: then a result stays). Without `task` its record names it.
 function sq.finish_job(c, job, task, status, payload, keep)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'unique', 'tags', 'task')
+  local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule')
   if r[1] then sq.free(c, r[1], job, 'done') end
   if r[2] then forget_tags(c, job, r[2]) end
   sq.count(c, status, 1)
@@ -62,6 +62,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
     redis.call('UNLINK', key)
   end
   sq.log(c, status .. ' ' .. job .. ' ' .. (task or r[3] or '?') .. (keep and ' kept' or ''))
+  if r[4] then sq.run_ended(c, r[4]) end
 end
 
 -- One more line of what went wrong; the latest HISTORY of them stay.
@@ -99,12 +100,13 @@ function sq.bury(c, job, reason, error_text, traceback)
   redis.call('HSET', key, 'state', 'dead', 'reason', reason, 'error', error_text, 'traceback', traceback,
     'died', sq.num(c.now))
   redis.call('HDEL', key, 'entry', 'due')
-  local r = redis.call('HMGET', key, 'unique', 'task')
+  local r = redis.call('HMGET', key, 'unique', 'task', 'schedule')
   if r[1] then sq.free(c, r[1], job, 'done') end
   sq.remember(c, job, 'dead ' .. reason .. ' ' .. error_text)
   redis.call('ZADD', c.anchor .. ':dead', c.now, job)
   sq.count(c, 'dead', 1)
   sq.tell_waiters(c, job, 'dead', sq.failure(error_text ~= '' and error_text or reason, traceback))
+  if r[3] then sq.run_ended(c, r[3]) end
   sq.log(c, 'dead ' .. job .. ' ' .. (r[2] or ''))
   trim_dead(c)
 end

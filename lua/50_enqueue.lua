@@ -117,6 +117,18 @@ local function read_steps(c, args, i)
   return steps, jobs
 end
 
+-- One job with options, as the arguments from args[i] on describe it; it gets a record whatever they say.
+function sq.read_job(c, args, i)
+  local steps = {}
+  if not args[i] then sq.refuse('INVALID', 'the job is missing: spec, task, body and its pairs are due') end
+  local n, _, behind = read_step(c, steps, args, i)
+  local job = steps[1]
+  if n ~= 1 or behind <= #args or job.lane then sq.refuse('INVALID', 'one job is due: spec, task, body and its pairs') end
+  if not job.options then job.body, job.options = args[job.first], {due = 0} end
+  job.options.lasting = true
+  return job
+end
+
 -- A job that wants to be refused when its key is held, also by another one of the same batch.
 local function check_conflicts(c, steps)
   local claimed = {}
@@ -178,6 +190,23 @@ local function add_job(c, job)
   local entry = sq.add(c, job.level, sq.RECORD)
   keep_record(c, job.level .. '-' .. entry, job)
   redis.call('HSET', sq.record(c, job.level .. '-' .. entry), 'entry', entry)
+end
+
+-- Adds one job that `read_job` read: its id, or nil and the job that holds its unique key.
+function sq.add_one(c, job)
+  if job.options.lane then sq.use_flow(c) end
+  local holder = add_job(c, job)
+  if holder then return nil, holder end
+  local id = job.level .. '-' .. sq.id(c, c.seq)
+  sq.join_lanes(c)
+  sq.count_enqueued(c, 1)
+  return id
+end
+
+-- Those who sleep learn what was added.
+function sq.announce(c)
+  if c.added_due then sq.watch_over(c) end
+  if next(c.adding) and not c.paused then sq.ring(c, 1) end
 end
 
 local function has_lanes(steps)
@@ -251,8 +280,7 @@ local function enqueue(anchor, args)
   sq.join_lanes(c)
   if producer ~= '-' then remember_answer(key, channel, args[4], runs, conflicts) end
   sq.count_enqueued(c, jobs - #conflicts / 2)
-  if c.added_due then sq.watch_over(c) end
-  if next(c.adding) and not c.paused then sq.ring(c, 1) end
+  sq.announce(c)
   sq.save(c)
   return {runs, conflicts}
 end

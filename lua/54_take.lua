@@ -129,7 +129,9 @@ local function take(anchor, args)
     claim_suspects(c, me, isolate, alone)
   end
   local fence = (got > 0 or #alone > 0) and sq.next_fence(c) or sq.num(c.fence)
-  local sleep, commands = hand_on(c, me, n, got, is_all), sq.drop_commands(c, me.id)
+  local commands = sq.drop_commands(c, me.id)
+  if me.clean then sq.hand_out_ticks(c, commands) end
+  local sleep = hand_on(c, me, n, got, is_all)
   sq.save(c)
   return {sq.state_of(me), c.mono, c.now, fence, sleep, report.refused, report.wanted, commands, c.suspects, groups, alone}
 end

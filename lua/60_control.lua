@@ -84,11 +84,9 @@ local function drop_given(c, job, at)
   if at.owner == 'lost' then sq.renew_lost(c, at.level) else sq.switch(c, 'suspects', -1) end
 end
 
--- now, job -> CANCELLED | ASKED | GONE
-local function cancel(anchor, args)
-  local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
-  local at, answer = sq.find(c, job), 'CANCELLED'
-  -- checked: first write
+-- The job ends, wherever it is, or the worker that runs it is asked to end it: CANCELLED, ASKED or GONE.
+function sq.cancel(c, job)
+  local at = sq.find(c, job)
   if at.place == 'delayed' then
     sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job))
     sq.finish_job(c, job, at.task, 'cancelled')
@@ -102,8 +100,16 @@ local function cancel(anchor, args)
   elseif at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then drop_given(c, job, at)
   elseif at.place == 'given' then
     ask_worker(c, at)
-    answer = 'ASKED'
-  else answer = 'GONE' end
+    return 'ASKED'
+  else return 'GONE' end
+  return 'CANCELLED'
+end
+
+-- now, job -> CANCELLED | ASKED | GONE
+local function cancel(anchor, args)
+  local c, job = sq.begin(anchor, args[1]), sq.job(args[2])
+  -- checked: first write
+  local answer = sq.cancel(c, job)
   sq.save(c)
   return answer
 end

@@ -6,7 +6,8 @@
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
   'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended',
-  'lanes', 'waiting', 'dropped', 'given', 'held', 'timers', 'state', 'limits', 'declared', 'overrides'}
+  'lanes', 'waiting', 'dropped', 'given', 'held', 'timers', 'state', 'limits', 'declared', 'overrides',
+  'schedules', 'releases'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)
@@ -21,6 +22,9 @@ local function refuse_if_used(c)
   if ready + delayed + dead + waiting > 0 then
     sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d waiting, %d delayed, %d dead; let them end, or purge them',
       ready, waiting, delayed, dead))
+  end
+  if c.schedules > 0 then
+    sq.refuse('STATE', 'the queue has ' .. c.schedules .. (c.schedules == 1 and ' schedule' or ' schedules') .. '; remove what still makes jobs')
   end
   local living = redis.call('ZCOUNT', c.anchor .. ':alive', '(' .. sq.num(c.mono), '+inf')
   if living > 0 then

@@ -51,6 +51,8 @@ class Context:
     parent: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cancelled: bool = False
+    schedule: str | None = None
+    scheduled_ms: int | None = None
 
     @property
     def enqueued_at(self) -> datetime:
@@ -61,6 +63,11 @@ class Context:
     def deadline(self) -> datetime | None:
         """When the hard timeout ends the handler, in UTC; None without one."""
         return None if self.deadline_ms is None else datetime.fromtimestamp(self.deadline_ms / 1000, UTC)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time of its ``schedule`` that the job was made for, in UTC, however late it runs; None without a schedule."""
+        return None if self.scheduled_ms is None else datetime.fromtimestamp(self.scheduled_ms / 1000, UTC)
 
     @property
     def log(self) -> Any:

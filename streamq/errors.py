@@ -26,6 +26,7 @@ __all__ = [
     "Reentered",
     "ResultGone",
     "ResultTimeout",
+    "ScheduleNotFound",
     "ServerUnavailable",
     "SoftTimeout",
     "StaleCall",
@@ -129,6 +130,12 @@ class JobNotFound(StreamqError, LookupError):
     """There is no such job: it is unknown, or finished and not kept."""
 
     code = "NOTFOUND"
+
+
+class ScheduleNotFound(StreamqError, LookupError):
+    """There is no schedule of that name in the queue."""
+
+    code = "NOSCHEDULE"
 
 
 class WrongState(StreamqError):

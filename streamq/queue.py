@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from streamq.engines.base import AsyncEngine, Engine
+from streamq.errors import StreamqError
 from streamq.protocol import Argument, Call, Flow, consume, control, inspect, results, strikes
 from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
 from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob, enqueue
@@ -28,21 +29,31 @@ R = TypeVar("R")
 
 
 def follow(engine: Engine, flow: Flow[R]) -> R:
-    """Carry a conversation to its end; its value."""
+    """Carry a conversation to its end; its value. What the engine raises is raised where the flow waits."""
     try:
         call = next(flow)
         while True:
-            call = flow.send(engine.run(call))
+            try:
+                answer = engine.run(call)
+            except StreamqError as error:
+                call = flow.throw(error)
+            else:
+                call = flow.send(answer)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
 async def follow_async(engine: AsyncEngine, flow: Flow[R]) -> R:
-    """Carry a conversation to its end; its value."""
+    """Carry a conversation to its end; its value. What the engine raises is raised where the flow waits."""
     try:
         call = next(flow)
         while True:
-            call = flow.send(await engine.run(call))
+            try:
+                answer = await engine.run(call)
+            except StreamqError as error:
+                call = flow.throw(error)
+            else:
+                call = flow.send(answer)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 

@@ -98,6 +98,10 @@ class Shard:
         self.call("cancel", f"1-{tomb}")
         self.call("wait", f"1-{waiting}", self.key("reply:1"))
         self.call("enqueue", "p" * 22, "0", "7", "5", "mail", "once")
+        definition = ("expression", "every hour", "task", "mail", "level", "5", "body", "s", "grace", "1000")
+        for name, *source in (("hourly", "api"), ("nightly", "code", "app", "shop")):
+            pairs = [*definition, *source[1:]]
+            self.call("schedule_put", name, source[0], NOW + 60_000, NOW + 60_000, len(pairs), *pairs)
         self.named |= {
             "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
             "lost": f"5-{lost[0].decode()}", "suspect": f"5-{suspect[0].decode()}",

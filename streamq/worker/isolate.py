@@ -26,7 +26,7 @@ from streamq.protocol.keys import JobId
 from streamq.worker.endings import Judged
 from streamq.worker.frames import read_frame, send_frame
 from streamq.worker.mortality import die_with_parent
-from streamq.worker.plan import Plan, direct, is_misfit, was_entered
+from streamq.worker.plan import NO_OPTIONS, Plan, direct, is_misfit, was_entered
 from streamq.worker.seat import FOREVER, Seat
 from streamq.worker.soft import Softly, soft_text
 from streamq.worker.verdict import Attempt, Stop, Verdict, fault_of, judge
@@ -246,9 +246,7 @@ async def _converse(app: App, connection: socket.socket) -> None:
 
 async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], None]) -> Answer:
     task = app.tasks[errand.task]
-    options = task.options.received(
-        {k: v for k, v in errand.carried.items() if k not in ("headers", "parent")}
-    )
+    options = task.options.received({k: v for k, v in errand.carried.items() if k not in NO_OPTIONS})
     try:
         async with app.container([task]) as container:
             call, stand_in = direct(task, container), _StandIn(errand, say, app.payloads)
@@ -319,6 +317,8 @@ class _StandIn:
             errand.deadline_ms,
             errand.carried.get("parent"),
             headers,
+            schedule=errand.carried.get("schedule"),
+            scheduled_ms=errand.carried.get("scheduled"),
         )
 
     def open_context(self) -> Context:

@@ -23,7 +23,18 @@ from streamq.wire import Payloads, Unpacked
 from streamq.worker.seat import FOREVER, Seat
 from streamq.worker.statistics import Tally
 
-__all__ = ["Call", "Hop", "Place", "Plan", "direct", "is_misfit", "keeps", "ttl_of", "was_entered"]
+__all__ = [
+    "NO_OPTIONS",
+    "Call",
+    "Hop",
+    "Place",
+    "Plan",
+    "direct",
+    "is_misfit",
+    "keeps",
+    "ttl_of",
+    "was_entered",
+]
 
 Arguments = list[Any]
 Named = dict[str, Any]
@@ -114,14 +125,14 @@ class Plan:
 
     def options_with(self, carried: Mapping[str, Any]) -> TaskOptions:
         """The options of a job whose payload brought some. Raises BadPayload."""
-        known = {name: value for name, value in carried.items() if name not in _NO_OPTIONS}
+        known = {name: value for name, value in carried.items() if name not in NO_OPTIONS}
         return self.options.received(known) if known else self.options
 
     def _hopping(self, hop: Hop, call: Call) -> Call:
         return lambda seat, args, kwargs: hop(seat, self, call, args, kwargs)
 
 
-_NO_OPTIONS = frozenset({"headers", "parent"})
+NO_OPTIONS = frozenset({"headers", "parent", "schedule", "scheduled"})  # what payloads carry besides
 
 
 def ttl_of(options: TaskOptions) -> int | None:

@@ -164,6 +164,8 @@ class Seat:
                 parent=self.carried.get("parent"),
                 headers=self.carried.get("headers") or {},
                 cancelled=self.stop is not None,
+                schedule=self.carried.get("schedule"),
+                scheduled_ms=self.carried.get("scheduled"),
             )
         return self.context
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from shards import Shard
+from shards import NOW, Shard
 from streamq.errors import from_reply
 
 BAD = (
@@ -56,6 +56,21 @@ def good_calls(shard: Shard) -> dict[str, list[object]]:
         "retry_all": ["-", "0", "10", "task", "mail"],
         "purge": ["pending", "-", "0"],
         "drop": [n["dead"]],
+        "schedule_put": [
+            "daily", "api", NOW + 5, NOW + 6, "8", "expression", "every day", "task", "mail", "level", "5", "body", "b",
+        ],
+        "schedule_pause": ["hourly", "note"],
+        "schedule_resume": ["hourly", NOW + 60_000, NOW + 60_000],
+        "schedule_remove": ["hourly"],
+        "schedule_tick": [
+            "hourly", "1", NOW + 60_000, NOW + 90_000, NOW + 90_001, NOW + 50_000, NOW + 60_000, "5:2", "mail", "s", "tags", "a",
+        ],
+        "schedule_fire": ["hourly", NOW, "5", "mail", "s"],
+        "schedule_checked": ["hourly", NOW],
+        "schedule_offer": ["shop", "abc"],
+        "schedule_keep": ["shop", "abc", "nightly"],
+        "schedule_read": ["hourly", "unknown"],
+        "schedule_list": ["-", "10"],
         "stats": [],
         "job": [n["running"]],
         "explain": [n["waiting"]],
@@ -140,6 +155,20 @@ REFUSED: dict[str, tuple[str, str, list[object]]] = {
     ),
     "a taker that wants too much": ("INVALID", "take", ["{consumer}", "0", "501", "0"]),
     "a promotion of what runs": ("STATE", "promote", ["{running}"]),
+    "a schedule of a taken name": (
+        "STATE", "schedule_put",
+        ["nightly", "api", "-", "-", "8", "expression", "every day", "task", "mail", "level", "5", "body", "b"],
+    ),
+    "a removal of what code declares": ("STATE", "schedule_remove", ["nightly"]),
+    "a pause of an unknown schedule": ("NOSCHEDULE", "schedule_pause", ["weekly"]),
+    "a run of an unknown schedule": ("NOSCHEDULE", "schedule_fire", ["weekly", "1", "5", "mail", "s"]),
+    "a schedule that is due before it fires": (
+        "INVALID", "schedule_put",
+        ["daily", "api", "10", "9", "8", "expression", "every day", "task", "mail", "level", "5", "body", "b"],
+    ),
+    "a tick of two jobs": (
+        "INVALID", "schedule_tick", ["hourly", "1", "1", "2", "2", "-", "1", "5", "mail", "s", "5", "mail", "t"],
+    ),
     "a retry of what is not dead": ("NOTFOUND", "retry", ["{running}"]),
     "a drop of what is not dead": ("NOTFOUND", "drop", ["{waiting}"]),
     "a reply key elsewhere": ("INVALID", "wait", ["{waiting}", "elsewhere"]),

@@ -35,6 +35,8 @@ def clear(shard: Shard) -> None:
             shard.call("finish", taker, 0, "done", level, row[0], 2, "result", "r")
     for what in ("delayed", "suspended", "dead"):
         shard.call("purge", what, "-", "0")
+    for name in shard.client.zrange(shard.key("schedules"), 0, -1):
+        shard.call("schedule_remove", name, 1)
     shard.call("retire", taker)
 
 
@@ -78,6 +80,15 @@ def test_a_queue_with_one_job_stays_as_it_is(shard: Shard, state: str) -> None:
             shard.now += 2 * LEASE
     picture = shard.picture()
     with pytest.raises(redis.ResponseError, match=r"^STATE the queue has jobs: .*\b1 "):
+        shard.call("remove")
+    assert shard.picture() == picture
+
+
+def test_a_queue_with_a_schedule_stays_as_it_is(shard: Shard) -> None:
+    pairs = ("expression", "every hour", "task", "mail", "level", "5", "body", "x")
+    shard.call("schedule_put", "hourly", "api", shard.now + 1, shard.now + 1, len(pairs), *pairs)
+    picture = shard.picture()
+    with pytest.raises(redis.ResponseError, match="^STATE the queue has 1 schedule;"):
         shard.call("remove")
     assert shard.picture() == picture
 
