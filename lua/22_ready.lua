@@ -89,8 +89,8 @@ end
 
 -- A job with a record goes into its ready stream, as an entry that names it, or into its lane.
 function sq.make_ready(c, job, level)
-  local r = c.flow > 0 and redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'expires', 'attempt')
-  if r and r[1] then return sq.wait_in_lane(c, job, level, r[1], r[2], not r[4] and r[3] or nil) end
+  local r = c.flow > 0 and redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'expires', 'attempt', 'deadline')
+  if r and r[1] then return sq.wait_in_lane(c, job, level, r[1], r[2], sq.latest(r[3], r[4], r[5])) end
   redis.call('HSET', sq.record(c, job), 'state', 'pending', 'entry', sq.add(c, level, sq.RECORD, job))
 end
 

@@ -48,10 +48,11 @@ local function wait(anchor, args)
   end
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'reason', 'error', 'traceback')
   if r[1] == 'completed' then return {r[1], r[2]} end
+  if r[1] == 'expired' then return {r[1], r[3]} end
   if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
   if not r[1] and sq.find(c, job).place == 'gone' then
     local status, _, _, was_kept = sq.logged(c, job)
-    return {status and not was_kept and status or 'gone', false}
+    return {status and not (status == 'completed' and was_kept) and status or 'gone', false}
   end
   -- checked: first write
   local keys = redis.call('HGET', c.anchor .. ':waiters', job)

@@ -44,7 +44,7 @@ local function forget_tags(c, job, tags)
 end
 
 -- The ending of a job: counted, told to those who wait; its key and tags are free, its record is gone
--- (unless `keep` ms are given: then a result stays). Without `task` its record names it.
+-- (unless `keep` ms are given: then a result, or the reason of another end, stays). Without `task` its record names it.
 function sq.finish_job(c, job, task, status, payload, keep)
   local key = sq.record(c, job)
   local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule')
@@ -55,7 +55,7 @@ function sq.finish_job(c, job, task, status, payload, keep)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
   sq.forget_journal(c, job)
   if keep then
-    redis.call('HSET', key, 'state', status, 'result', payload or '', 'ended', c.now)
+    redis.call('HSET', key, 'state', status, status == 'completed' and 'result' or 'reason', payload or '', 'ended', c.now)
     redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
     redis.call('PEXPIRE', key, keep)
   else

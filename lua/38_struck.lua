@@ -5,8 +5,15 @@
 -- struck job comes back when its strike has ended, was lifted, or is gone in whatever way.
 
 local AGAIN = 86400000           -- ms after which a job of a strike without an end is offered again, whatever happened here
+local LANE = 5000                -- ms between two offers of the first job of an ordered lane
 local FREED = 250                -- jobs that one call brings back
 local GROUPS = 100               -- strikes that one call looks at
+
+-- For how long an ordered lane stands still for a strike before its first job is offered again; 0: there is no such strike.
+function sq.strike_pause(c, id)
+  local ends = sq.strike_ends(c, id)
+  return ends and math.min(ends - c.now, LANE) or 0
+end
 
 -- The job, which has a record and whose entry is about to go, waits for the end of a strike. When there is no such strike
 -- any more, it is due at once, and the worker that still knows of it is told.

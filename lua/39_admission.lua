@@ -57,7 +57,7 @@ local function is_dropped(c, job, deadline)
   end
   if not deadline or deadline >= c.now then return false end
   local task = sq.leave_waiting(c, job)
-  if task ~= false then sq.finish_job(c, job, task, 'expired', 'its deadline was ' .. sq.num(c.now - deadline) .. ' ms ago') end
+  if task ~= false then sq.expire(c, job, task, sq.lateness(c, nil, nil, deadline)) end
   return true
 end
 

@@ -120,6 +120,8 @@ function settlers.cancelled(c, job, o)
   sq.finish_job(c, job, o.task, 'cancelled', o.error ~= '' and o.error or o.reason)
 end
 
+function settlers.expired(c, job, o) sq.expire(c, job, o.task, o.reason) end
+
 function settlers.dead(c, job, o)
   redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)
   sq.bury(c, job, o.reason ~= '' and o.reason or 'failed', o.error, o.traceback)
@@ -178,7 +180,12 @@ function settlers.park(c, job, o)
   again(c, job, 'retrying', 1000 * 2 ^ math.min(times - 1, 5))
 end
 
-function settlers.strike(c, job, o) sq.put_aside(c, job, o.reason, o.by) end
+-- It waits for the end of a strike: in a lane that is ordered in its place, looked at again and again, elsewhere aside.
+function settlers.strike(c, job, o)
+  local pause = sq.strike_pause(c, o.reason)
+  redis.call('HSET', sq.record(c, job), 'reason', 'strike ' .. o.reason)
+  if not (c.flow > 0 and pause > 0 and back_into_lane(c, job, pause, is_ordered)) then sq.put_aside(c, job, o.reason, o.by) end
+end
 
 -- It waits for the outside without a slot; no attempt is spent.
 function settlers.wait(c, job, o) sq.suspend(c, job, o['for']) end

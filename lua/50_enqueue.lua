@@ -3,7 +3,7 @@
 -- What must hold: a repeated call answers what the first one answered and adds nothing; a call that is older than one
 -- that was executed is refused; a batch gets consecutive ids, whatever becomes of its jobs.
 
-local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, expires = true,
+local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, expires = true, deadline = true, within = true,
   tags = true, parent = true, record = true, lane = true, cost = true}
 local LEVELS = {['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
   ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true}
@@ -33,12 +33,15 @@ local function read_options(c, args, i, n)
   if o.delay and o.at then sq.refuse('INVALID', 'delay and at exclude each other') end
   o.due = o.at and sq.whole(o.at, 'at', 0, 1e14) or o.delay and c.now + sq.whole(o.delay, 'delay', 0, 1e13) or 0
   if o.expires then o.expires = math.max(o.due, c.now) + sq.whole(o.expires, 'expires', 1, 1e13) end
+  if o.deadline and o.within then sq.refuse('INVALID', 'deadline and within exclude each other') end
+  if o.deadline then o.deadline = sq.whole(o.deadline, 'deadline', 0, 1e14) end
+  if o.within then o.deadline = c.now + sq.whole(o.within, 'within', 1, 1e13) end
   if o.tags then check_tags(o.tags) end
   if o.parent then sq.text(o.parent, 'parent', 256) end
   if o.unique then check_unique(o) end
   if o.lane then sq.check_lane(o.lane) end
   if o.cost then sq.check_cost(o.cost) end
-  o.lasting = o.due > c.now or o.unique or o.expires or o.tags or o.record
+  o.lasting = o.due > c.now or o.unique or o.expires or o.deadline or o.tags or o.record
   return o, behind
 end
 
@@ -151,6 +154,7 @@ local function keep_record(c, id, job)
   if o.lane then redis.call('HSET', key, 'lane', o.lane, 'cost', o.cost or '1') end
   if o.due > c.now then redis.call('HSET', key, 'due', o.due) end
   if o.expires then redis.call('HSET', key, 'expires', o.expires) end
+  if o.deadline then redis.call('HSET', key, 'deadline', o.deadline) end
   if o.parent then redis.call('HSET', key, 'parent', o.parent) end
   if o.unique then
     redis.call('HSET', key, 'unique', o.unique, 'until', o.mode)
@@ -184,7 +188,7 @@ local function add_job(c, job)
     return
   end
   if o.lane then
-    local id = sq.add_recorded(c, job.level, o.lane, o.cost, o.expires, #job.body)
+    local id = sq.add_recorded(c, job.level, o.lane, o.cost, sq.latest(o.expires, nil, o.deadline), #job.body)
     return keep_record(c, id, job)
   end
   local entry = sq.add(c, job.level, sq.RECORD)

@@ -70,16 +70,14 @@ local function tell_workers(c)
   end
 end
 
-local function lasts(c, ends)
-  return ends == math.huge and 'until it is lifted' or string.format('for another %.1f s', (ends - c.now) / 1000)
-end
+local function lasts(ends) return ends == math.huge and 'until it is lifted' or 'until ' .. sq.utc(ends) end
 
 -- The strike that a job waits for, for people.
 function sq.say_struck(c, id, say)
   local ends = sq.strike_ends(c, id)
   if not ends then return say('strike ' .. id .. ' is over: the next takes bring its jobs back') end
   local note = redis.call('HGET', record_of(c, id), 'note') or ''
-  say('struck: ' .. target(c, id) .. ', ' .. lasts(c, ends) .. ' (strike ' .. id .. ')' .. (note == '' and '' or ': ' .. note))
+  say('struck: ' .. target(c, id) .. ', ' .. lasts(ends) .. ' (strike ' .. id .. ')' .. (note == '' and '' or ': ' .. note))
 end
 
 -- The strikes that a worker will hold against a job of this task.
@@ -87,7 +85,7 @@ function sq.say_strikes(c, task, say)
   for _, id in ipairs(redis.call('ZRANGE', c.anchor .. ':strikes', 0, MOST - 1)) do
     local ends = sq.strike_ends(c, id)
     if ends and redis.call('HGET', record_of(c, id), 'task') == task then
-      say('strike ' .. id .. ' puts it aside ' .. lasts(c, ends) .. ' if it is ' .. target(c, id))
+      say('strike ' .. id .. ' puts it aside ' .. lasts(ends) .. ' if it is ' .. target(c, id))
     end
   end
 end
@@ -113,7 +111,7 @@ local function strike(anchor, args)
   redis.call('ZADD', anchor .. ':strikes', ends or '+inf', id)
   sq.switch(c, 'strikes', 1)
   local told_note = note == '' and '' or ': ' .. note
-  sq.audit(c, 'struck ' .. target(c, id) .. ', ' .. lasts(c, ends or math.huge) .. ' (strike ' .. id .. ')' .. told_note, by)
+  sq.audit(c, 'struck ' .. target(c, id) .. ', ' .. lasts(ends or math.huge) .. ' (strike ' .. id .. ')' .. told_note, by)
   tell_workers(c)
   sq.save(c)
   return 1

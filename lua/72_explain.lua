@@ -13,7 +13,7 @@ local function say_delayed(c, id, say)
 end
 
 -- A time in UTC for people; the date by Howard Hinnant's civil_from_days (era of 400 years that begins in March).
-local function utc(ms)
+function sq.utc(ms)
   local day, second = math.floor(ms / 86400000) + 719468, math.floor(ms / 1000) % 86400
   local era = math.floor(day / 146097)
   local doe = day - era * 146097
@@ -30,11 +30,14 @@ local function say_suspended(c, id, say)
   say('waiting')
   local what = string.find(r[1] or '', '^sleep ') and 'sleeps' or 'waits for ' .. (r[1] or 'something outside')
   if not r[2] then return say(what .. ', for as long as it takes') end
-  say(what .. ', until ' .. utc(r[2]) .. ', which is in ' .. seconds(math.max(0, r[2] - c.now)))
+  say(what .. ', until ' .. sq.utc(r[2]) .. ', which is in ' .. seconds(math.max(0, r[2] - c.now)))
 end
 
 local function say_expiry(c, id, say)
-  local expires = tonumber(redis.call('HGET', sq.record(c, id), 'expires') or 0)
+  local r = redis.call('HMGET', sq.record(c, id), 'expires', 'deadline', 'attempt')
+  local expires, deadline = not r[3] and tonumber(r[1] or 0) or 0, tonumber(r[2] or 0)
+  if deadline > 0 and deadline < c.now then return say('its deadline was ' .. seconds(c.now - deadline) .. ' ago: the next take drops it') end
+  if deadline > 0 then say('it must be finished in ' .. seconds(deadline - c.now)) end
   if expires == 0 then return end
   if expires < c.now then say('expired ' .. seconds(c.now - expires) .. ' ago: the next take drops it')
   else say('expires in ' .. seconds(expires - c.now) .. ' unless it has begun') end
@@ -151,7 +154,7 @@ local function explain(anchor, args)
   else
     local r = redis.call('HMGET', sq.record(c, id), 'state', 'reason', 'error')
     say(r[1])
-    if r[2] then say(r[2] .. ': ' .. (r[3] or '')) end
+    if r[2] then say(r[2] .. (r[3] and ': ' .. r[3] or '')) end
   end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end

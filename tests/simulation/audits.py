@@ -99,7 +99,7 @@ def beside_deliveries(shard: Shard) -> Iterator[str]:
 
 
 def records(shard: Shard) -> Iterator[str]:
-    """A record belongs to a job that lives or is dead, and says where it is; a kept result has an end."""
+    """A record belongs to a job that lives or is dead, and says where it is; what is kept of an ended one has an end."""
     entries: dict[str, Entry] = {entry.job: entry for entry in shard.waiting + shard.given}
     for job, record in shard.records.items():
         state = record.get("state", "")
@@ -111,7 +111,7 @@ def records(shard: Shard) -> Iterator[str]:
             good = state == "pending" and record.get("entry") == entries[job].id
             good = good and record["level"] == entries[job].level
         else:
-            good = state == "completed" and shard.ttl[f"job:{job}"] > 0
+            good = state in ("completed", "expired") and shard.ttl[f"job:{job}"] > 0
         if not good:
             yield f"the record of {job} does not fit its place: {record}"
     for job in [*shard.zsets["delayed"], *shard.zsets["dead"]]:

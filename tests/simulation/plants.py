@@ -214,9 +214,7 @@ PLANTS: dict[str, Edit] = {
         "if held then",
     ),
     "tags leak": Edit(ENDINGS, "  if r[2] then forget_tags(c, job, r[2]) end\n  sq.count", "  sq.count"),
-    "expired jobs run": Edit(
-        ROWS, "if r[5] and not r[3] and (tonumber(r[5]) or c.now) < c.now then", "if false then"
-    ),
+    "expired jobs run": Edit(ROWS, "  if late then", "  if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
     "a pause is not obeyed": Edit(
         TAKE, "if me.clean and not c.paused and not c.yields then", "if me.clean then"
