@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, SupportsFloat
 
 from streamq.errors import WrongCall
+from streamq.journal import Desk, Journal
+from streamq.steps import AsyncSteps, SyncSteps
 
 __all__ = ["Context", "Running", "current_job"]
 
@@ -28,7 +30,7 @@ current_job: ContextVar[Running | None] = ContextVar("current_job", default=None
 
 
 @dataclass(slots=True, eq=False)
-class Context:
+class Context(AsyncSteps):
     """The job that a handler runs for. What tells is plain and waits for nothing.
 
     ``attempt`` counts from 1. ``fence`` is larger than that of every earlier delivery of the job's shard: store it
@@ -36,7 +38,7 @@ class Context:
     ``cancelled`` becomes true when the job was cancelled, or is no longer this worker's; async handlers get a
     CancelledError then, sync ones should look at it between steps. ``enqueued_ms`` and ``deadline_ms`` (the hard
     timeout) are milliseconds since 1970. ``tell`` and ``pack`` are the worker's: what is told is sent as it is, so a
-    partial result is packed before.
+    partial result is packed before; ``desk`` is where steps are noted.
     """
 
     id: str
@@ -53,6 +55,8 @@ class Context:
     cancelled: bool = False
     schedule: str | None = None
     scheduled_ms: int | None = None
+    desk: Callable[[], Desk] | None = field(default=None, repr=False)
+    _steps: Journal | None = field(default=None, init=False, repr=False)
 
     @property
     def enqueued_at(self) -> datetime:
@@ -75,6 +79,21 @@ class Context:
         import structlog
 
         return structlog.get_logger("streamq.job").bind(job=self.id, task=self.task, attempt=self.attempt)
+
+    @property
+    def sync(self) -> SyncSteps:
+        """Steps, cursors, signals and sleeps for handlers that are no coroutines: ``ctx.sync.step("charge", charge, 7)``."""
+        return SyncSteps(self._journal)
+
+    @property
+    def _journal(self) -> Journal:
+        if self._steps is None:
+            if self.desk is None:
+                raise WrongCall(
+                    "steps, cursors, signals and sleeps need a worker, which gives the handler its Context"
+                )
+            self._steps = Journal(self.desk())
+        return self._steps
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the job is: 0 to 1, and a word for people. Sent a few times a second at most, the latest wins.

@@ -28,6 +28,7 @@ __all__ = [
     "ResultTimeout",
     "ScheduleNotFound",
     "ServerUnavailable",
+    "SignalTimeout",
     "SoftTimeout",
     "StaleCall",
     "StreamqError",
@@ -170,6 +171,10 @@ class ResultTimeout(StreamqError, TimeoutError):
 
 class SoftTimeout(StreamqError, TimeoutError):
     """Raised inside a handler whose ``soft_timeout`` is over, so that it can tidy up before the hard one ends it."""
+
+
+class SignalTimeout(StreamqError, TimeoutError):
+    """Raised inside a handler: the signal that it waits for did not come in time. Nothing is gained by a retry."""
 
 
 class Cancelled(StreamqError):

@@ -18,6 +18,7 @@ EventName = Literal[
     "job.completed",
     "job.retrying",
     "job.parked",
+    "job.waiting",
     "job.dead",
     "job.cancelled",
     "worker.started",

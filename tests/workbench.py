@@ -10,6 +10,7 @@ from typing import Any
 
 from streamq.app import App
 from streamq.config import Config
+from streamq.journal import Desk
 from streamq.protocol.consume import Row
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
@@ -27,7 +28,9 @@ class Workbench:
     def __init__(self, app: App, slots: int = 10) -> None:
         self.page = Page([4 * slots])
         self.outbox = Outbox("default", "default", app.payloads)
-        self.consumer = Consumer("c1", "default", self.outbox, int(time.time() * 1000), int(time.time() * 1000))
+        self.consumer = Consumer(
+            "c1", "default", self.outbox, int(time.time() * 1000), int(time.time() * 1000)
+        )
         self.lot = Lot(self.consumer, LEVEL, 1)
         self.plans = {
             name.encode(): Plan(task, "default", app.payloads, app.middleware_layers)
@@ -82,6 +85,9 @@ class Workbench:
 
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         self.told.append(said)
+
+    def open_desk(self, seat: Seat) -> Desk:
+        raise AssertionError("no task here does steps")
 
     def changed(self) -> None: ...
 

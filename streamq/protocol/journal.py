@@ -7,6 +7,7 @@ of it. Every answer is None when the delivery is not that owner's any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call
@@ -60,10 +61,10 @@ def await_(kind: str, name: str, limit_ms: int | None, *, fails: bool) -> Ask:
 
 
 def asked(delivery: Delivery, ask: Ask) -> Call[Any]:
-    """The call of an ask; its answer is read with ``read_answer``."""
+    """The call of an ask."""
     d = delivery
     owner = (d.consumer, d.generation, d.level, d.entry, d.job)
-    return Call(ask.function, d.anchor, (0, *owner, *ask.args), lambda reply: reply)
+    return Call(ask.function, d.anchor, (0, *owner, *ask.args), partial(read_answer, ask))
 
 
 def read_answer(ask: Ask, reply: Any) -> Any:

@@ -101,13 +101,7 @@ class Payloads:
 
         Raises WrongCall for a value that cannot be sent, and PayloadTooLarge.
         """
-        try:
-            content = encode(value)
-        except UNENCODABLE as error:
-            raise WrongCall(f"{task}: {what} {codec.why_not(value, error)}") from error
-        if len(content) <= self._plain_below and not may_be_deep(content):
-            return _PLAIN + content
-        return self._wrap(content, Place(self._namespace, queue, task, "result", job))
+        return self._pack_value(Place(self._namespace, queue, task, "result", job), value, what)
 
     def pack_partial(self, queue: str, task: str, value: Any, job: str) -> bytes:
         """The body of a partial result, which is read as a result. Raises WrongCall, also for one that is too large."""
@@ -118,10 +112,20 @@ class Payloads:
 
     def unpack_result(self, queue: str, task: str, body: bytes, kind: Any = Any, job: str = "") -> Any:
         """The result, as ``kind`` says (see ``convert.result_type``). Raises BadPayload, KeyMissing, PayloadTooLarge."""
-        place = Place(self._namespace, queue, task, "result", job)
-        content, is_json = self._envelope.open(body, place)
-        value = codec.read_value(content, place, is_json=is_json)
-        return value if kind is Any else convert_to(kind, value, place)
+        return self._unpack_value(Place(self._namespace, queue, task, "result", job), body, kind)
+
+    def pack_noted(self, queue: str, task: str, field: str, value: Any, job: str) -> bytes:
+        """The body of what stands under a field of a job's journal, such as ``step charge``, and opens nowhere else.
+
+        Raises WrongCall for a value that cannot be sent, and PayloadTooLarge.
+        """
+        return self._pack_value(
+            Place(self._namespace, queue, task, field, job), value, f"the value of '{field}'"
+        )
+
+    def unpack_noted(self, queue: str, task: str, field: str, body: bytes, kind: Any, job: str) -> Any:
+        """The value of a field, as ``kind`` says. Raises BadPayload, KeyMissing, PayloadTooLarge."""
+        return self._unpack_value(Place(self._namespace, queue, task, field, job), body, kind)
 
     def pack_error(self, queue: str, task: str, type_name: str, text: str, job: str = "") -> str:
         """An error as a line for people, ``ValueError: no such order``, bounded. With keys, the text is sealed."""
@@ -141,6 +145,20 @@ class Payloads:
     def unpack_traceback(self, queue: str, task: str, packed: str, job: str = "") -> str:
         """The traceback. It never raises: one that cannot be opened says so."""
         return self._open_text(queue, task, "traceback", packed, job)
+
+    def _pack_value(self, place: Place, value: Any, what: str) -> bytes:
+        try:
+            content = encode(value)
+        except UNENCODABLE as error:
+            raise WrongCall(f"{place.task}: {what} {codec.why_not(value, error)}") from error
+        if len(content) <= self._plain_below and not may_be_deep(content):
+            return _PLAIN + content
+        return self._wrap(content, place)
+
+    def _unpack_value(self, place: Place, body: bytes, kind: Any) -> Any:
+        content, is_json = self._envelope.open(body, place)
+        value = codec.read_value(content, place, is_json=is_json)
+        return value if kind is Any else convert_to(kind, value, place)
 
     def _wrap(self, content: bytes, place: Place) -> bytes:
         body = self._envelope.wrap(content, place)

@@ -59,7 +59,7 @@ class Bench:
         self._base = contextvars.copy_context()
         self._turn, self._turn_ends, self._starts = 0, 0.0, 1
         self._armed = self._yielding = False
-        self.threads = Threads(slots, section, outside.tell, outside.ended, self._arm)
+        self.threads = Threads(slots, section, outside, self._arm)
         self.is_stopping = False
         self._hung: Ending | None = None
         self._cancelled: dict[
@@ -179,7 +179,7 @@ class Bench:
 
     def end_seat(self, seat: Seat, stop: Stop) -> bool:
         """End one handler; False when it is being ended already."""
-        if seat.stop is not None:
+        if seat.stop not in (None, Stop.WAIT):
             return False
         if isinstance(seat, ThreadSeat):
             self.threads.end(seat, stop)
@@ -189,7 +189,7 @@ class Bench:
         return True
 
     def _late(self, runner: Runner, now: float) -> None:
-        if runner.stop is None:
+        if runner.stop in (None, Stop.WAIT):
             self.end_seat(runner, Stop.TIMEOUT)
             return
         self._hung = given_up(runner, now)
@@ -221,7 +221,7 @@ class Bench:
         self._outside.changed()
 
     def _start(self) -> None:
-        runner = Runner(self._section.cell(), self._outside.tell)
+        runner = Runner(self._section.cell(), self._outside)
         self._runners.add(runner)
         runner.task = asyncio.Task(self._run(runner), loop=self._loop, context=self._base.copy())
 

@@ -35,6 +35,8 @@ def returned(seat: Seat, ended: float, result: Any) -> Ending | None:
     plan = seat.known_plan
     if seat.stop is Stop.FENCED:
         return _ending(seat, ended, _FENCED)
+    if seat.stop is Stop.WAIT:
+        return _ending(seat, ended, Verdict("wait", waits_for=seat.waits_for))
     if seat.is_recorded or "result_ttl" in seat.carried:
         options = plan.options_with(seat.carried)
         ttl_ms = ttl_of(options) if keeps(options, result) else None

@@ -18,6 +18,7 @@ from typing import Any
 from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
+from streamq.journal import Desk
 from streamq.protocol import Call
 from streamq.protocol.consume import Taken, handed_out, report, take
 from streamq.protocol.keys import wake_channel
@@ -27,6 +28,7 @@ from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
 from streamq.worker.commands import Commands
 from streamq.worker.consumer import Consumer
+from streamq.worker.desk import Counter
 from streamq.worker.endings import unbegun
 from streamq.worker.isolate import Isolation
 from streamq.worker.membership import Membership
@@ -85,6 +87,7 @@ class Fetch:
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
         self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send)
+        self._counter = Counter(post.anchor, self._connected, self._is_lost)
         self._appetite = Appetite(clock())
         self._link: Link | None = None
         self._linked = asyncio.Event()
@@ -161,6 +164,14 @@ class Fetch:
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         """A handler says how far it is; called in threads too."""
         self._telling.tell(seat, said)
+
+    def open_desk(self, seat: Seat) -> Desk:
+        """Where a handler deals with the server; called in threads too."""
+        return self._counter.open(seat)
+
+    def _is_lost(self, seat: Seat) -> None:
+        self.bench.end_seat(seat, Stop.FENCED)
+        self._bell.ring()
 
     def changed(self) -> None:
         """A turn of the loop: is there a reason to call?"""

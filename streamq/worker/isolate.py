@@ -114,7 +114,7 @@ class Isolation:
                 answer = await read_frame(reader, Answer)
                 pid, has_begun = answer.pid or pid, True
                 if answer.told:
-                    seat.tell(seat, answer.told)
+                    seat.outside.tell(seat, answer.told)
                 if answer.is_last:
                     pid = None
                     return _read(answer)

@@ -22,6 +22,7 @@ _NAMES: dict[str, EventName] = {
     "retry": "job.retrying",
     "snooze": "job.retrying",
     "park": "job.parked",
+    "wait": "job.waiting",
     "dead": "job.dead",
     "cancelled": "job.cancelled",
 }
@@ -29,6 +30,7 @@ _LEVELS = {
     "job.completed": "debug",
     "job.retrying": "warning",
     "job.parked": "warning",
+    "job.waiting": "info",
     "job.dead": "error",
     "job.cancelled": "info",
 }
@@ -103,6 +105,8 @@ def _fields(ending: Ending) -> dict[str, Any]:
         fields = {"attempt": ending.attempt, "seconds": round(ending.seconds, 6)}
     if verdict.delay is not None:
         fields["again_in"] = round(verdict.delay, 3)
+    if verdict.waits_for:
+        fields["waits_for"] = verdict.waits_for
     if verdict.reason:
         fields["reason"] = verdict.reason
     if verdict.fault:

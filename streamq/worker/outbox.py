@@ -242,6 +242,8 @@ class Outbox:
             pairs += ("delay", round(verdict.delay * 1000))
         if verdict.outcome == "done" and ending.ttl_ms is not None:
             pairs += ("ttl", ending.ttl_ms)
+        if verdict.waits_for:
+            pairs += ("for", verdict.waits_for)
         if verdict.reason:
             pairs += ("reason", verdict.reason)
         if verdict.fault:

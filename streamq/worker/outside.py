@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from streamq.journal import Desk
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
@@ -16,6 +17,10 @@ class Outside(Protocol):
 
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         """A handler says how far it is; called in threads too."""
+
+    def open_desk(self, seat: Seat) -> Desk:
+        """Where the handler that sits there deals with the server; called in threads too."""
+        ...
 
     def changed(self) -> None:
         """Something ended, or there is room: called in every turn of the loop."""

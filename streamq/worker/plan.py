@@ -16,6 +16,7 @@ from typing import Any
 from streamq.errors import BadPayload
 from streamq.fitting import Fitting
 from streamq.handlers import Middleware
+from streamq.journal import Suspended
 from streamq.options import DEFAULT_RESULT_TTL, TaskOptions
 from streamq.resources import Container
 from streamq.task import Hooks, Task
@@ -59,7 +60,8 @@ class Plan:
     """How the jobs of one task are run. ``call(seat, args, kwargs)`` is awaited, but for plain jobs of threads.
 
     ``open`` reads the call in a payload; it raises BadPayload, KeyMissing and PayloadTooLarge. ``pack_partial(value,
-    job)`` packs a partial result for the job with that local id; it raises WrongCall.
+    job)`` packs a partial result for the job with that local id; it raises WrongCall. ``pack_noted`` and ``unpack_noted`` are
+    those of ``Payloads`` for this task.
 
     ``bind(*args, **kwargs)`` gives the arguments by name, or raises TypeError.
 
@@ -78,11 +80,13 @@ class Plan:
         "name",
         "open",
         "options",
+        "pack_noted",
         "pack_partial",
         "place",
         "queue",
         "tally",
         "ttl_ms",
+        "unpack_noted",
     )
 
     def __init__(
@@ -101,6 +105,8 @@ class Plan:
         self.bind: Callable[..., dict[str, Any]] = task.signature.bind
         self.open: Callable[[bytes], Unpacked] = partial(payloads.unpack, queue, task.name)
         self.pack_partial: Callable[[object, str], bytes] = partial(payloads.pack_partial, queue, task.name)
+        self.pack_noted = partial(payloads.pack_noted, queue, task.name)
+        self.unpack_noted = partial(payloads.unpack_noted, queue, task.name)
         self.call: Call = _unprepared
 
     def prepare(
@@ -252,6 +258,8 @@ def _hooked(hooks: Hooks) -> Middleware:
             await _told(hooks.started(ctx))
         try:
             result = await call_next()
+        except Suspended:
+            raise
         except BaseException as error:
             if hooks.failed:
                 await _told(hooks.failed(ctx, error))

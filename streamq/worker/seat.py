@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from streamq.context import Context
@@ -18,13 +18,13 @@ from streamq.worker.verdict import Attempt, Stop
 
 if TYPE_CHECKING:
     from streamq.worker.consumer import Consumer
+    from streamq.worker.outside import Outside
     from streamq.worker.page import Cell
     from streamq.worker.plan import Plan
 
-__all__ = ["FOREVER", "Lot", "Seat", "Tell"]
+__all__ = ["FOREVER", "Lot", "Seat"]
 
 FOREVER = float("inf")
-Tell = Callable[["Seat", dict[str, Any]], None]
 
 
 class Lot:
@@ -44,6 +44,7 @@ class Lot:
 class Seat:
     """What runs now. ``deadline`` is on the monotonic clock; ``stop`` says why the worker ended the handler.
 
+    ``waits_for``: what the job waits for, when that is why.
     ``is_given_up``: the handler goes on although it was ended long ago, and its delivery was settled without it.
     """
 
@@ -55,26 +56,28 @@ class Seat:
         "is_given_up",
         "limit",
         "lot",
+        "outside",
         "plan",
         "row",
         "soft",
         "started",
         "stop",
-        "tell",
+        "waits_for",
         "warned",
     )
 
     lot: Lot
     row: Row
 
-    def __init__(self, cell: Cell, tell: Tell) -> None:
-        self.cell, self.tell = cell, tell
+    def __init__(self, cell: Cell, outside: Outside) -> None:
+        self.cell, self.outside = cell, outside
         self.plan: Plan | None = None
         self.carried: Mapping[str, Any] = {}
         self.context: Context | None = None
         self.stop: Stop | None = None
         self.deadline = self.soft = FOREVER
         self.limit = self.started = 0.0
+        self.waits_for = ""
         self.warned = self.is_given_up = False
 
     @property
@@ -121,7 +124,7 @@ class Seat:
         """Another job takes the seat."""
         self.row, self.lot, self.started = row, lot, now
         self.plan = self.context = self.stop = None
-        self.carried, self.warned = {}, False
+        self.carried, self.warned, self.waits_for = {}, False, ""
         self.deadline = self.soft = FOREVER
         entry, task, value = row
         delivery = lot.prefix + entry
@@ -149,7 +152,7 @@ class Seat:
 
             def tell(told: dict[str, Any]) -> None:
                 if self.context is context:  # else its job has ended, and another one sits here
-                    self.tell(self, told)
+                    self.outside.tell(self, told)
 
             self.context = context = Context(
                 id=self.id,
@@ -166,8 +169,14 @@ class Seat:
                 cancelled=self.stop is not None,
                 schedule=self.carried.get("schedule"),
                 scheduled_ms=self.carried.get("scheduled"),
+                desk=lambda: self.outside.open_desk(self),
             )
         return self.context
+
+    def suspend(self, what: str) -> None:
+        """The handler is over: the job waits for something, whatever is still returned or raised."""
+        if self.stop is None:
+            self.stop, self.waits_for = Stop.WAIT, what
 
     def end(self, stop: Stop) -> None:
         """The handler is being ended; its context says so unless it is merely late."""
@@ -199,6 +208,7 @@ class Seat:
             misfit,
             self.is_given_up,
             entered,
+            self.waits_for,
         )
 
     def rest(self) -> None:

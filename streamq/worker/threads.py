@@ -25,10 +25,11 @@ from streamq.protocol.consume import RECORD, Row
 from streamq.worker.endings import given_up, raised, returned, untouched
 from streamq.worker.hopped import STRAY, Hopped, TimeLimit, raise_in, soft_timeout
 from streamq.worker.outbox import Ending
+from streamq.worker.outside import Outside
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Plan
 from streamq.worker.repeats import Repeats
-from streamq.worker.seat import Lot, Seat, Tell
+from streamq.worker.seat import Lot, Seat
 from streamq.worker.soft import soft_text
 from streamq.worker.verdict import Stop
 
@@ -56,18 +57,17 @@ class ThreadSeat(Seat):
 
 
 class Threads:
-    """The threads of one bench, ``slots`` at most. ``ended`` takes what is no plain completion."""
+    """The threads of one bench, ``slots`` at most."""
 
     def __init__(
         self,
         slots: int,
         section: Section,
-        tell: Tell,
-        ended: Callable[[Lot, Ending], None],
+        outside: Outside,
         changed: Callable[[], None],
     ) -> None:
-        self._slots, self._section, self._tell = slots, section, tell
-        self._ended, self._changed = ended, changed
+        self._slots, self._section, self._outside = slots, section, outside
+        self._ended, self._changed = outside.ended, changed
         self._loop = asyncio.get_running_loop()
         self._base = contextvars.copy_context()
         self._jobs: deque[Bulk | Hopped] = deque()  # what threads may take
@@ -188,7 +188,7 @@ class Threads:
             self._calls.put(False)
 
     def _interrupt(self, seat: ThreadSeat, now: float) -> None:
-        if seat.stop is None:
+        if seat.stop in (None, Stop.WAIT):
             seat.end_by(Stop.TIMEOUT, now + GRACE)
             self._aim(seat, TimeLimit)
             return
@@ -243,7 +243,7 @@ class Threads:
                 break  # jobs wait for the threads that there are, and for the next look
 
     def _start(self) -> bool:
-        seat = ThreadSeat(self._section.cell(), self._tell)
+        seat = ThreadSeat(self._section.cell(), self._outside)
         self._seats.add(seat)
         try:
             threading.Thread(target=self._live, args=(seat,), name="streamq", daemon=True).start()

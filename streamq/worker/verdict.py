@@ -12,7 +12,7 @@ from enum import Enum
 from types import CodeType
 
 from streamq.backoff import Backoff
-from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge
+from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge, SignalTimeout
 from streamq.options import TaskOptions
 from streamq.outcomes import Outcome, Retry, Snooze
 from streamq.wire.limits import clip_error, clip_traceback, text_of
@@ -26,6 +26,7 @@ class Stop(Enum):
     TIMEOUT = "timeout"  # it ran longer than it may
     CANCEL = "cancel"  # somebody cancelled the job
     SHUTDOWN = "shutdown"  # the worker leaves
+    WAIT = "wait"  # the job waits for something outside
     FENCED = "fenced"  # the delivery is not this worker's any more
 
 
@@ -36,6 +37,7 @@ class Attempt:
     ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
     ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler. ``hung``: it goes on
     although it was ended. ``entered``: what was raised comes from inside the handler.
+    ``waits_for``: what the job waits for, as a field of its journal.
     """
 
     number: int
@@ -47,6 +49,7 @@ class Attempt:
     misfit: bool = False
     hung: bool = False
     entered: bool = False
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +69,29 @@ class Verdict:
     delay: float | None = None  # seconds
     reason: str = ""
     fault: Fault | None = None
+    waits_for: str = ""
 
 
 def judge(error: BaseException, attempt: Attempt) -> Verdict:
     """The verdict about a handler that ended with ``error``."""
-    match attempt.stop:
+    return _raised(error, attempt) if attempt.stop is None else _stopped(error, attempt, attempt.stop)
+
+
+def _stopped(error: BaseException, attempt: Attempt, stop: Stop) -> Verdict:
+    match stop:
         case Stop.CANCEL:
             return Verdict("cancelled", reason="asked to stop while it ran")
         case Stop.SHUTDOWN:
             return Verdict("release")
         case Stop.FENCED:
             return Verdict(None)
+        case Stop.WAIT:
+            return Verdict("wait", waits_for=attempt.waits_for)
         case Stop.TIMEOUT:
             return _failed(attempt, error, _lateness(attempt, error))
+
+
+def _raised(error: BaseException, attempt: Attempt) -> Verdict:
     match error:
         case Outcome():
             return _chosen(error, attempt)
@@ -88,7 +101,7 @@ def judge(error: BaseException, attempt: Attempt) -> Verdict:
             return unreadable(error)
     if attempt.misfit:
         return Verdict("dead", reason="arguments do not fit", fault=fault_of(error))
-    if isinstance(error, attempt.options.no_retry):
+    if isinstance(error, (*attempt.options.no_retry, SignalTimeout)):
         return Verdict("dead", reason="not to be retried", fault=fault_of(error))
     return _failed(attempt, error, fault_of(error))
 

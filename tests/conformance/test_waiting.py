@@ -11,7 +11,7 @@ from drivers import Driver
 from streamq.errors import JobNotFound, LimitExceeded, ProtocolError, WrongState
 from streamq.protocol.consume import Taken, handed_out, plain, settle
 from streamq.protocol.enqueue import NewJob
-from streamq.protocol.journal import Ask, Awaited, Delivery, asked, await_, journal, read_answer, recall
+from streamq.protocol.journal import Ask, Awaited, Delivery, asked, await_, journal, recall
 from streamq.queue import Queue
 
 NOW = 1_800_000_000_000
@@ -49,7 +49,7 @@ class Desk:
         delivery = Delivery(self.queue.anchor, self.consumer, 0, self.level, self.entry, self.job)
         call = asked(delivery, ask)
         call.args = (self.queue.now, *call.args[1:])
-        return read_answer(ask, self.run(call))
+        return self.run(call)
 
     def settle(self, outcome: str, *pairs: str | int | bytes) -> None:
         settlement = settle(outcome, self.level, self.entry, pairs)
