@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call
-from streamq.protocol.replies import parts, text
+from streamq.protocol.replies import flag, parts, text, twos, unexpected
 
 __all__ = ["Ask", "Awaited", "Delivery", "asked", "await_", "entries", "journal", "read_answer", "recall"]
 
@@ -74,18 +74,23 @@ def read_answer(ask: Ask, reply: Any) -> Any:
 
 def entries(reply: Any) -> dict[str, bytes]:
     """The fields of a journal and their bodies, without what the journal says of itself."""
-    flat = parts(reply, 0)
-    found = {text(flat[i]): flat[i + 1] for i in range(0, len(flat), 2)}
+    found = {text(field): _body(value) for field, value in twos(reply)}
     return {field: body for field, body in found.items() if " " in field}
 
 
 def _awaited(reply: Any) -> Awaited:
     status, body = parts(reply, 2)[:2]
-    return Awaited(text(status), body)
+    return Awaited(text(status), None if body is None else _body(body))
+
+
+def _body(reply: Any) -> bytes:
+    if isinstance(reply, bytes):
+        return reply
+    raise unexpected(reply, "a body")
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "recall": entries,
-    "journal": bool,
+    "journal": flag,
     "await": _awaited,
 }

@@ -46,7 +46,9 @@ def test_a_struck_job_waits_until_the_end_of_the_strike_and_no_attempt_is_spent(
     consumer = shard.register()
     shard.call("strike", "s1", "mail", 4, "for", 60_000, "note", "bounces", "tenant", "acme")
     [job] = put_aside(shard, consumer, 1)
-    assert "struck: mail where tenant=acme, until 2023-11-14 22:14:20 UTC (strike s1): bounces" in explained(shard, job)
+    assert "struck: mail where tenant=acme, until 2023-11-14 22:14:20 UTC (strike s1): bounces" in explained(
+        shard, job
+    )
     shard.now += 59_999
     assert shard.take(consumer, 10) == []
     shard.now += 1

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, inspect, results, strikes
+from streamq.protocol import Call, consume, control, inspect, journal, results, strikes
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
 JOBS = [NewJob("send", b"x", level) for level in (5, 5, 9)]
+RUN = journal.Delivery(A, "c1", 0, "5", "1-1", "5-1-1")
 STEP = [3, b"10", b"77"]
 GOOD: list[tuple[Call[Any], Any]] = [
     (enqueue(A, 0, "-", 0, 0, JOBS), [b"10-0 2 11-4 1", [1, b"5-9-9"]]),
@@ -50,6 +51,11 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (inspect.minutes(A, 0, 1, 2), [[b"29", b"ended:send:completed", b"4"]]),
     (inspect.conservation(A), [0, b"enqueued", b"5"]),
     (inspect.audit(A), [b"1700000000000 anna@host: paused the queue: why"]),
+    (control.signal(A, 0, "5-1-1", "approved", b"x"), b"SENT"),
+    (inspect.journal(A, 0, "5-1-1"), [b"step charge", b"x", b"bytes", b"1"]),
+    (journal.asked(RUN, journal.recall()), [b"step charge", b"x"]),
+    (journal.asked(RUN, journal.journal("step charge", b"x")), 1),
+    (journal.asked(RUN, journal.await_("signal", "approved", None, fails=True)), [b"value", b"x"]),
     (strikes.strike(A, 0, "s1", "send", {}, {}), 1),
     (strikes.unstrike(A, 0, "s1"), 1),
     (strikes.strikes(A), [[b"s1", 3, b"task", b"send", b"at", b"17", b"until", b"18", b"where to", b"x"]]),
