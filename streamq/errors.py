@@ -10,6 +10,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadPayload",
+    "BadSchedule",
     "Cancelled",
     "ConfigError",
     "ConnectionLost",
@@ -48,6 +49,10 @@ class StreamqError(Exception):
 
 class ConfigError(StreamqError, ValueError):
     """A setting or an option has a value that cannot be used."""
+
+
+class BadSchedule(ConfigError):
+    """The text of a schedule was not understood to its last word, or has more than one reading."""
 
 
 class WrongCall(StreamqError, TypeError):
