@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamq.app import App
     from streamq.config import Config
-    from streamq.context import Context
+    from streamq.context import BatchContext, Context
     from streamq.errors import (
         Cancelled,
         JobFailed,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         StreamqError,
         UniqueConflict,
         WrongCall,
+        WrongResults,
     )
     from streamq.events import Event
     from streamq.handlers import CallNext
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "Backoff",
+    "BatchContext",
     "Call",
     "CallNext",
     "Cancelled",
@@ -64,12 +66,14 @@ __all__ = [
     "Unique",
     "UniqueConflict",
     "WrongCall",
+    "WrongResults",
     "resource",
 ]
 
 _HOMES = {
     "App": "app",
     "Backoff": "options",
+    "BatchContext": "context",
     "Call": "task",
     "CallNext": "handlers",
     "Cancelled": "errors",
@@ -97,6 +101,7 @@ _HOMES = {
     "Unique": "options",
     "UniqueConflict": "errors",
     "WrongCall": "errors",
+    "WrongResults": "errors",
     "resource": "resources",
 }
 

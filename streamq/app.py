@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
+from streamq.batch import Batch, BatchDecorator, By, batch_task
 from streamq.bulk import Bulk
 from streamq.client import Client
 from streamq.config import Config, Durability
+from streamq.durations import Duration
 from streamq.errors import ConfigError
 from streamq.events import EventName, Observer, Observers
 from streamq.forks import generation
@@ -123,6 +125,28 @@ class App:
         if fn:
             return self._declare(function_task(self, fn[0], checked))
         return lambda fn: self._declare(function_task(self, fn, checked))
+
+    def batch(
+        self,
+        *,
+        size: int = 100,
+        wait: Duration = 0.2,
+        by: By | None = None,
+        **options: Unpack[TaskWords],
+    ) -> BatchDecorator:
+        """Make a task of a function that takes a *list* of items; ``enqueue(item)`` puts in one, as a job of its own.
+
+        A worker calls it with up to ``size`` items, at most ``wait`` after the first of them came; ``by`` (a field of
+        the item, or a function of it) keeps those apart that differ in it. The handler returns a list as long: each
+        element is the result of its item, or an exception (``Retry``, ``Snooze``, ``Dead``, any other) with which that
+        one ends; or None, when all have completed. What it raises is raised for all.
+        """
+        batch, checked = Batch.of(size, wait, by), TaskOptions.of(**options)
+
+        def decorate(fn: Any) -> Any:
+            return self._declare(batch_task(self, fn, checked, batch))
+
+        return cast("BatchDecorator", decorate)
 
     @overload
     def add(

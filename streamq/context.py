@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from streamq.errors import WrongCall
 from streamq.journal import Desk, Journal
 from streamq.steps import AsyncSteps, SyncSteps
 
-__all__ = ["Context", "Running", "current_job"]
+__all__ = ["BatchContext", "Context", "Running", "current_job"]
 
 _NOTE_MAX = 1024  # bytes
 _ROUNDING = 1e-9  # what adding up steps may miss the ends of 0 to 1 by
@@ -108,6 +108,22 @@ class Context(AsyncSteps):
         Raises WrongCall for a value that cannot be sent, or is too large.
         """
         self.tell({"partial": self.pack(value)})
+
+
+@dataclass(slots=True, eq=False)
+class BatchContext(Context):
+    """The jobs that a batch runs for: ``jobs`` has the Context of each, in the order of the items.
+
+    Middleware sees it as a Context: what that says of one job is said of the first here, but ``fence`` is the smallest
+    of theirs, and ``cancelled`` is true when all are. ``progress`` is told of all. Jobs that are enqueued meanwhile
+    have no parent.
+    """
+
+    jobs: Sequence[Context] = ()
+
+    def partial(self, value: object) -> None:
+        """Raises WrongCall: each job has a result of its own, as in ``ctx.jobs[0].partial(value)``."""
+        raise WrongCall("ctx.partial: a batch has no result of its own; use ctx.jobs[number].partial(value)")
 
 
 def _checked_fraction(fraction: object) -> float:

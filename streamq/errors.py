@@ -36,6 +36,7 @@ __all__ = [
     "UniqueConflict",
     "UnknownTask",
     "WrongCall",
+    "WrongResults",
     "WrongState",
     "from_reply",
 ]
@@ -57,6 +58,10 @@ class BadSchedule(ConfigError):
 
 class WrongCall(StreamqError, TypeError):
     """The arguments do not fit the task. Nothing was sent."""
+
+
+class WrongResults(StreamqError, ValueError):
+    """The handler of a batch returned something else than a list as long as that of its items."""
 
 
 class Reentered(StreamqError, RuntimeError):

@@ -10,23 +10,28 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from streamq.context import Context
+from streamq.context import BatchContext, Context
 from streamq.errors import ConfigError
 
 __all__ = [
+    "AsyncBatch",
     "AsyncClass",
+    "AsyncContextBatch",
     "AsyncContextClass",
     "AsyncContextFunction",
     "AsyncFunction",
     "CallNext",
     "Middleware",
+    "SyncBatch",
     "SyncClass",
+    "SyncContextBatch",
     "SyncContextClass",
     "SyncContextFunction",
 ]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 CallNext = Callable[[], Awaitable[Any]]
 Middleware = Callable[[Context, CallNext], Awaitable[Any]]
@@ -72,6 +77,30 @@ class SyncClass(Protocol[P, R_co]):
     """A class with ``def handle(self, …)``."""
 
     def handle(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class AsyncContextBatch(Protocol[T, R_co]):
+    """``async def f(ctx: BatchContext, items: list[T])``."""
+
+    async def __call__(self, ctx: BatchContext, items: list[T], /) -> R_co: ...
+
+
+class AsyncBatch(Protocol[T, R_co]):
+    """``async def f(items: list[T])``."""
+
+    async def __call__(self, items: list[T], /) -> R_co: ...
+
+
+class SyncContextBatch(Protocol[T, R_co]):
+    """``def f(ctx: BatchContext, items: list[T])``."""
+
+    def __call__(self, ctx: BatchContext, items: list[T], /) -> R_co: ...
+
+
+class SyncBatch(Protocol[T, R_co]):
+    """``def f(items: list[T])``."""
+
+    def __call__(self, items: list[T], /) -> R_co: ...
 
 
 def check_middleware(layer: Any) -> None:

@@ -38,8 +38,10 @@ __all__ = [
     "SyncContextTask",
     "SyncTask",
     "Task",
+    "check_function",
     "class_task",
     "function_task",
+    "named",
     "packing",
 ]
 
@@ -189,6 +191,11 @@ class Task(Generic[P, R]):
         return self.options.merged(self.sending.call_options).result_ttl is not None
 
     @property
+    def typed(self) -> Callable[..., Any]:
+        """The function whose annotations say what its callers give and get."""
+        return self.fn
+
+    @property
     def wants_context(self) -> bool:
         """Whether the handler's first argument is its Context."""
         return self.signature.wants_context
@@ -201,17 +208,17 @@ class Task(Generic[P, R]):
     @cached_property
     def convert(self) -> Converter | None:
         """Gives arguments back as the annotations say; None when they are so already. Read when first needed."""
-        return converter(self.fn, frozenset({"self", CONTEXT, *self.resources}))
+        return converter(self.typed, frozenset({"self", CONTEXT, *self.resources}))
 
     @cached_property
     def fitting(self) -> Fitting | None:
         """Checks numbers and texts; None when no annotation names one. Read when first needed."""
-        return fitting_of(self.name, self.fn, self.signature.parameters)
+        return fitting_of(self.name, self.typed, self.signature.parameters)
 
     @cached_property
     def returns(self) -> Any:
         """The type of the handler's result, or Any."""
-        return result_type(self.fn)
+        return result_type(self.typed)
 
     @cached_property
     def pack_plain(self) -> Callable[[Call[Any]], NewJob]:
@@ -280,11 +287,8 @@ class ClassTask(Task[P, R]):
 
 def function_task(app: App, fn: Any, options: TaskOptions) -> Task[..., Any]:
     """A task of a function. Raises ConfigError for what cannot be one."""
-    if not callable(fn):
-        raise ConfigError(f"{fn!r} cannot be a task: decorate a function")
-    if isclass(fn):
-        raise ConfigError(f"{fn!r} is a class: give it to app.add(…), which calls its handle()")
-    options = _named(options, fn, fn)
+    check_function(fn)
+    options = named(options, fn, fn)
     signature = declared_signature(fn, options.name)
     if iscoroutinefunction(fn):
         kind: type[Task[..., Any]] = AsyncContextTask if signature.wants_context else AsyncTask
@@ -293,19 +297,30 @@ def function_task(app: App, fn: Any, options: TaskOptions) -> Task[..., Any]:
     return kind(app, fn, options, signature)
 
 
+def check_function(fn: Any) -> None:
+    """Raise ConfigError for what is no function."""
+    if not callable(fn):
+        raise ConfigError(f"{fn!r} cannot be a task: decorate a function")
+    if isclass(fn):
+        raise ConfigError(f"{fn!r} is a class: give it to app.add(…), which calls its handle()")
+
+
 def class_task(app: App, made: Any, options: TaskOptions) -> Task[..., Any]:
     """A task of a class. Raises ConfigError for what cannot be one."""
     handle = getattr(made, "handle", None)
     if not isclass(made) or not callable(handle):
         raise ConfigError(f"app.add({made!r}): give a class that has a method handle()")
-    options = _named(options, made, handle)
+    options = named(options, made, handle)
     return ClassTask(app, made, options, declared_signature(handle, options.name, method=True))
 
 
-def _named(options: TaskOptions, named: Any, runs: Callable[..., Any]) -> TaskOptions:
-    """The options with the task's name in them: ``name=``, or that of the function or class."""
+def named(options: TaskOptions, declared: Any, runs: Callable[..., Any]) -> TaskOptions:
+    """The options with the task's name in them: ``name=``, or that of the function or class.
+
+    Raises ConfigError for a generator, which cannot be a handler.
+    """
     if isasyncgenfunction(runs) or isgeneratorfunction(runs):
         raise ConfigError(
             f"{runs!r} cannot be a task: use a function that returns its result and does not yield"
         )
-    return options if options.name else replace(options, name=check_task(named.__name__))
+    return options if options.name else replace(options, name=check_task(declared.__name__))

@@ -12,12 +12,13 @@ from streamq.app import App
 from streamq.config import Config
 from streamq.journal import Desk
 from streamq.protocol.consume import Row
+from streamq.worker.batch_plan import plan_of
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
 from streamq.worker.outbox import Ending, Outbox
-from streamq.worker.page import Page
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
+from streamq.worker.worker import page_for
 
 LEVEL = b"5"
 
@@ -26,14 +27,14 @@ class Workbench:
     """The inner loop of a worker on the running event loop, with what surrounds it."""
 
     def __init__(self, app: App, slots: int = 10) -> None:
-        self.page = Page([4 * slots])
+        self.page = page_for(app, {"default": 2 * slots})
         self.outbox = Outbox("default", "default", app.payloads)
         self.consumer = Consumer(
             "c1", "default", self.outbox, int(time.time() * 1000), int(time.time() * 1000)
         )
         self.lot = Lot(self.consumer, LEVEL, 1)
         self.plans = {
-            name.encode(): Plan(task, "default", app.payloads, app.middleware_layers)
+            name.encode(): plan_of(task, "default", app.payloads, app.middleware_layers)
             for name, task in app.tasks.items()
         }
         self.bench = Bench(self.plans, slots, self.page.sections[0], self)

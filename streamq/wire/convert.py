@@ -19,7 +19,7 @@ from msgspec import inspect as shape
 
 from streamq.errors import BadPayload
 
-__all__ = ["Converter", "convert_to", "converter", "result_type", "scalars_of"]
+__all__ = ["Converter", "convert_to", "converter", "hints_of", "result_type", "scalars_of"]
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -83,20 +83,20 @@ def converter(fn: Callable[..., Any], hidden: frozenset[str] = frozenset()) -> C
     ``hidden``: parameters that callers do not give (``self``, ``ctx``, resources); the others keep their order.
     """
     parameters = [parameter for parameter in _parameters(fn) if parameter.name not in hidden]
-    hints = _hints(fn)
+    hints = hints_of(fn)
     kinds = {p.name: hints[p.name] for p in parameters if p.name in hints and _asks(hints[p.name])}
     return Converter(getattr(fn, "__name__", "task"), parameters, kinds) if kinds else None
 
 
 def result_type(fn: Callable[..., Any]) -> Any:
     """The type that results of ``fn`` are converted to: its return annotation, or Any when there is nothing to convert."""
-    kind = _hints(fn).get("return", Any)
+    kind = hints_of(fn).get("return", Any)
     return kind if _asks(kind) else Any
 
 
 def scalars_of(fn: Callable[..., Any]) -> dict[str, tuple[Any, tuple[type, ...]]]:
     """The annotations that name numbers, texts, bytes or None, by parameter: each with the types of values that fit it."""
-    found = {name: (kind, _scalar_types(kind)) for name, kind in _hints(fn).items() if not _asks(kind)}
+    found = {name: (kind, _scalar_types(kind)) for name, kind in hints_of(fn).items() if not _asks(kind)}
     return {name: (kind, types) for name, (kind, types) in found.items() if types}
 
 
@@ -164,7 +164,7 @@ def _parts(info: shape.Type) -> Iterator[shape.Type]:
             yield info
 
 
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:
     """The annotations that can be resolved, by name; one that cannot does not spoil the others."""
     plain = inspect.unwrap(fn)
     plain = getattr(plain, "__func__", plain)

@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 from streamq.context import current_job
 from streamq.protocol.consume import RECORD, Row
 from streamq.protocol.strikes import Strike
+from streamq.worker.batch_plan import BatchPlan
+from streamq.worker.cancellations import Cancellations
 from streamq.worker.endings import UnknownTask, given_up, raised, returned, unbegun, untouched
+from streamq.worker.group import GroupRunner, Member
+from streamq.worker.group_runs import GroupRuns
+from streamq.worker.groups import Groups
 from streamq.worker.outbox import Ending
 from streamq.worker.outside import Outside
 from streamq.worker.page import Section
 from streamq.worker.plan import Call, Place, Plan
-from streamq.worker.seat import FOREVER, Lot, Seat
+from streamq.worker.seat import FOREVER, Lot, Runner, Seat
 from streamq.worker.soft import Softly
 from streamq.worker.strikes import Strikes, Struck
 from streamq.worker.threads import GRACE, Threads, ThreadSeat
@@ -32,20 +37,11 @@ from streamq.worker.verdict import Stop, struck
 if TYPE_CHECKING:
     from streamq.worker.consumer import Consumer
 
-__all__ = ["Bench", "Runner"]
+__all__ = ["Bench"]
 
 TURN = 0.002  # seconds of jobs between two turns of the event loop
 FASTEST_START = 64  # runners started in one turn
-REMEMBERED = 10_000  # jobs whose tasks others than the worker cancelled
 clock = time.monotonic
-
-
-class Runner(Seat):
-    """A Task that runs jobs."""
-
-    __slots__ = ("task",)
-
-    task: asyncio.Task[None]
 
 
 class Bench:
@@ -62,11 +58,12 @@ class Bench:
         self.threads = Threads(slots, section, outside, self._arm)
         self.is_stopping = False
         self._hung: Ending | None = None
-        self._cancelled: dict[
-            str, None
-        ] = {}  # jobs whose tasks others than the worker cancelled, oldest first
+        self._cancellations = Cancellations()
         self._has_bulk = any(plan.in_bulk for plan in plans.values())
         self.strikes = Strikes(plans)
+        has_batches = any(isinstance(plan, BatchPlan) for plan in plans.values())
+        self.groups = Groups(plans, self.strikes, section, outside, self._arm) if has_batches else None
+        self._runs = GroupRuns(self._runners, section, outside, self._arm, self._failed)
 
     # What comes in
 
@@ -74,6 +71,8 @@ class Bench:
         """Deliveries to run, or to hand back when a strike stops them."""
         if self.strikes:
             rows = [row for row in rows if not self._put_aside(row, lot)]
+        if self.groups is not None:
+            rows = self.groups.arrive(lot, rows)
         if self._has_bulk:
             rows = [row for row in rows if not self._for_threads(lot, row)]
         self._queue.extend(zip(rows, repeat(lot), strict=False))
@@ -114,7 +113,8 @@ class Bench:
     @property
     def waiting(self) -> int:
         """Deliveries that have not begun."""
-        return len(self._queue) + self.threads.waiting
+        gathering = 0 if self.groups is None else self.groups.waiting
+        return len(self._queue) + self.threads.waiting + gathering
 
     @property
     def free(self) -> int:
@@ -124,13 +124,16 @@ class Bench:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits; what was given up does not count."""
-        if self._queue or not self.threads.is_idle:
+        if self._queue or not self.threads.is_idle or (self.groups is not None and self.groups.waiting):
             return False
         return not self._runners or all(runner.is_given_up for runner in self._runners)
 
     def seats(self) -> Iterable[Seat]:
         """All that run now."""
-        return [*(runner for runner in self._runners if runner.plan is not None), *self.threads.busy()]
+        return [*self._seats(), *self.threads.busy()]
+
+    def _seats(self) -> Iterable[Seat]:
+        return (seat for runner in self._runners for seat in runner.seats if seat.plan is not None)
 
     @property
     def hung(self) -> Ending | None:
@@ -139,8 +142,9 @@ class Bench:
 
     def held(self, consumer: Consumer) -> set[tuple[bytes, bytes]]:
         """A consumer's deliveries that run or wait here, as level and entry."""
-        running = [(runner.row, runner.lot) for runner in self._runners if runner.plan is not None]
-        held = (*self._queue, *running, *self.threads.held())
+        running = [(seat.row, seat.lot) for seat in self._seats()]
+        gathering = [] if self.groups is None else self.groups.held()
+        held = (*self._queue, *running, *gathering, *self.threads.held())
         return {(lot.level, row[0]) for row, lot in held if lot.consumer is consumer}
 
     # What is ended from outside
@@ -175,6 +179,8 @@ class Bench:
             kept = [item for item in self._queue if not wanted(*item)]
             self._queue.clear()
             self._queue.extend(kept)
+        if self.groups is not None:
+            found += self.groups.withdraw(wanted)
         return found + self.threads.withdraw(wanted)
 
     def end_seat(self, seat: Seat, stop: Stop) -> bool:
@@ -183,6 +189,14 @@ class Bench:
             return False
         if isinstance(seat, ThreadSeat):
             self.threads.end(seat, stop)
+        elif isinstance(seat, Member):
+            if seat.runner.end_member(seat, stop):
+                self.end_seat(seat.runner, stop)
+        elif isinstance(seat, GroupRunner):
+            seat.end_by(stop, clock() + GRACE)
+            self._loop.call_soon(
+                seat.task.cancel
+            )  # behind its first step, without which it would settle nothing
         elif isinstance(seat, Runner):
             seat.end_by(stop, clock() + GRACE)
             seat.task.cancel()
@@ -192,8 +206,10 @@ class Bench:
         if runner.stop in (None, Stop.WAIT):
             self.end_seat(runner, Stop.TIMEOUT)
             return
-        self._hung = given_up(runner, now)
-        self._outside.ended(runner.lot, self._hung)
+        for seat in runner.seats:
+            self._hung = given_up(seat, now)
+            self._outside.ended(seat.lot, self._hung)
+        runner.is_given_up, runner.deadline = True, runner.cell.until(FOREVER)
         self._arm()
 
     # Turns of the loop
@@ -218,7 +234,20 @@ class Bench:
             self._starts = min(self._starts * 2, FASTEST_START)
         else:
             self._starts = 1
+        if self.groups is not None:
+            self._start_groups(self.groups)
         self._outside.changed()
+
+    def flush(self) -> None:
+        """No more will come: groups that gather begin as they are, those for which there is a slot."""
+        if self.groups is not None:
+            self.groups.flush()
+            self._start_groups(self.groups)
+
+    def _start_groups(self, groups: Groups) -> None:
+        if self.is_stopping:
+            groups.flush()
+        self._runs.start(groups, self.slots - self.running)
 
     def _start(self) -> None:
         runner = Runner(self._section.cell(), self._outside)
@@ -262,7 +291,7 @@ class Bench:
                 except GeneratorExit:  # the loop is being closed
                     raise
                 except BaseException as error:
-                    self._outside.ended(lot, self._raised(runner, error))
+                    self._failed(runner, error)
                     return
                 ended = clock()
                 if quick and runner.stop is None:
@@ -317,19 +346,15 @@ class Bench:
             run = plan.call(runner, opened.args, opened.kwargs)
         return await (run if runner.soft == FOREVER else Softly(runner, run))
 
-    def _raised(self, runner: Runner, error: BaseException) -> Ending:
-        """A job that code of another job has cancelled is run again without an attempt. Who cancelled, is not to be seen.
-
-        So that is done once for each job in this process: one that cancels itself fails from the second time on.
-        """
-        is_asked = runner.stop is not None or runner.warned or not runner.task.cancelling()
-        is_strange = isinstance(error, asyncio.CancelledError) and not is_asked
-        if not is_strange or runner.plan is None or runner.id in self._cancelled:
-            return raised(runner, clock(), error)
-        self._cancelled[runner.id] = None
-        if len(self._cancelled) > REMEMBERED:
-            del self._cancelled[next(iter(self._cancelled))]
-        return untouched(runner, "snooze", "its asyncio task was cancelled by code of a job")
+    def _failed(self, runner: Runner, error: BaseException) -> None:
+        """Hand in the endings of what a handler ran for that has raised."""
+        ended, is_strange = clock(), self._cancellations.is_strange(runner, error)
+        for seat in runner.seats:
+            if is_strange and seat.stop is None:
+                ending = untouched(seat, "snooze", "its asyncio task was cancelled by code of a job")
+            else:
+                ending = raised(seat, ended, error)
+            self._outside.ended(seat.lot, ending)
 
     def _returned(self, runner: Runner, ended: float, result: Any) -> None:
         ending = returned(runner, ended, result)

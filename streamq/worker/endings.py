@@ -12,7 +12,16 @@ from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.strikes import Struck
 from streamq.worker.verdict import Stop, Verdict, fault_of, judge, struck, unknown, unreadable
 
-__all__ = ["Judged", "UnknownTask", "given_up", "raised", "returned", "unbegun", "untouched"]
+__all__ = [
+    "Judged",
+    "UnknownTask",
+    "answered",
+    "given_up",
+    "raised",
+    "returned",
+    "unbegun",
+    "untouched",
+]
 
 _FENCED = Verdict(None)
 _DONE = Verdict("done")
@@ -52,6 +61,11 @@ def raised(seat: Seat, ended: float, error: BaseException) -> Ending:
     return _ending(seat, ended, _verdict(seat, error))
 
 
+def answered(seat: Seat, ended: float, error: BaseException) -> Ending:
+    """The ending of a member for which the handler of its batch answered with an exception."""
+    return _ending(seat, ended, _verdict(seat, error, is_own=True))
+
+
 def given_up(seat: Seat, ended: float) -> Ending:
     """The ending of a job whose handler goes on although it was ended; what it still does counts for nothing."""
     seat.is_given_up = True
@@ -73,7 +87,8 @@ def untouched(seat: Seat, outcome: str, reason: str = "") -> Ending:
     )
 
 
-def _verdict(seat: Seat, error: BaseException) -> Verdict:
+def _verdict(seat: Seat, error: BaseException, *, is_own: bool = False) -> Verdict:
+    """``is_own``: the handler made the error, wherever it was raised, if it was."""
     if isinstance(error, Judged):
         return error.verdict if seat.stop is None else judge(error, seat.described())
     if isinstance(error, Struck):
@@ -83,7 +98,7 @@ def _verdict(seat: Seat, error: BaseException) -> Verdict:
     if seat.plan is None:
         return unreadable(error)
     try:
-        attempt = seat.described(is_misfit(error), was_entered(error))
+        attempt = seat.described(not is_own and is_misfit(error), is_own or was_entered(error))
     except (BadPayload, KeyMissing, PayloadTooLarge) as unusable:
         return unreadable(unusable)
     try:

@@ -23,7 +23,7 @@ from streamq.protocol import Call
 from streamq.protocol.consume import Taken, handed_out, report, take
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
-from streamq.worker.appetite import Appetite
+from streamq.worker.appetite import Appetite, GroupAppetite
 from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
 from streamq.worker.commands import Commands
@@ -88,7 +88,8 @@ class Fetch:
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
         self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send)
         self._counter = Counter(post.anchor, self._connected, self._is_lost)
-        self._appetite = Appetite(clock())
+        groups = self.bench.groups
+        self._appetite = Appetite(clock()) if groups is None else GroupAppetite(clock(), groups)
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._is_asleep = self._is_paused = self._is_careful = False
@@ -111,9 +112,10 @@ class Fetch:
         self.bench.threads.close()
 
     def stop(self) -> None:
-        """Take nothing more; what has not begun is handed back, what runs is finished."""
+        """Take nothing more; what runs is finished, with groups that gather; what has not begun is handed back."""
         if not self.bench.is_stopping:
             self.bench.is_stopping = True
+            self.bench.flush()
             self.release_waiting()
             self._bell.ring()
 

@@ -58,7 +58,7 @@ class Hopped:
     def run(self, carrier: Carrier) -> None:
         """In the thread."""
         self.carrier = carrier
-        current_job.set(self.seat)
+        current_job.set(self.seat.current)
         try:
             result, error = self.call(self.seat, self.args, self.kwargs), None
         except BaseException as failure:

@@ -30,11 +30,14 @@ __all__ = [
     "Hop",
     "Place",
     "Plan",
+    "bare",
+    "checked",
     "direct",
     "is_misfit",
     "keeps",
     "ttl_of",
     "was_entered",
+    "without_context",
 ]
 
 Arguments = list[Any]
@@ -120,7 +123,7 @@ class Plan:
 
         ``hop`` runs a handler that is not on the loop, and is awaited. ``started`` is told of each job that begins.
         """
-        call = direct(task, container)
+        call = self.innermost(task, container)
         if started:
             call = _announced(started, call)
         if self.place is not Place.LOOP and not self.in_bulk:
@@ -128,6 +131,10 @@ class Plan:
         for layer in reversed(self._around):
             call = _wrapped(layer, call)
         self.call = call
+
+    def innermost(self, task: Task[..., Any], container: Container) -> Call:
+        """The call of the handler itself."""
+        return direct(task, container)
 
     def options_with(self, carried: Mapping[str, Any]) -> TaskOptions:
         """The options of a job whose payload brought some. Raises BadPayload."""
@@ -181,13 +188,24 @@ def _place_of(task: Task[..., Any]) -> Place:
 
 def direct(task: Task[..., Any], container: Container) -> Call:
     """A call of the handler with what it wants: converted arguments, its context, its resources."""
+    return checked(task, bare(task, container))
+
+
+def bare(task: Task[..., Any], container: Container) -> Call:
+    """A call of the handler with its context and its resources; its arguments as they are."""
     handler, resources = task.handler(), container.fill(task.resources)
-    call = _with_context(handler, resources) if task.wants_context else _without_context(handler, resources)
+    return _with_context(handler, resources) if task.wants_context else without_context(handler, resources)
+
+
+def checked(task: Task[..., Any], call: Call) -> Call:
+    """A call whose arguments are converted and checked before; it raises BadPayload."""
     call = _converting(_as_own(task.convert), call) if task.convert else call
     return _fitting(task.fitting, call) if task.fitting else call
 
 
-def _without_context(handler: Callable[..., Any], resources: Named) -> Call:
+def without_context(handler: Callable[..., Any], resources: Named) -> Call:
+    """A call of a function with the arguments alone."""
+
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
         return handler(*args, **kwargs)
 
@@ -237,7 +255,8 @@ def _fitting(fitting: Fitting, inner: Call) -> Call:
 
 def _announced(started: Callable[[str, str], None], inner: Call) -> Call:
     def call(seat: Seat, args: Arguments, kwargs: Named) -> Any:
-        started(seat.id, seat.known_plan.name)
+        for one in seat.seats:
+            started(one.id, one.known_plan.name)
         return inner(seat, args, kwargs)
 
     return call
@@ -280,7 +299,7 @@ async def _told(answer: Any) -> None:
 _PACKAGE = __file__.rpartition("worker")[0]
 _CODES = frozenset(
     code
-    for factory in (_without_context, _with_context, _fitting)
+    for factory in (without_context, _with_context, _fitting)
     for code in factory.__code__.co_consts
     if hasattr(code, "co_code")
 )

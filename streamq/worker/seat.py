@@ -7,12 +7,14 @@ knows what ran. It is also the ``current_job`` of its handler.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamq.context import Context
+from streamq.context import Context, Running
+from streamq.journal import Desk
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.verdict import Attempt, Stop
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from streamq.worker.page import Cell
     from streamq.worker.plan import Plan
 
-__all__ = ["FOREVER", "Lot", "Seat"]
+__all__ = ["FOREVER", "Lot", "Runner", "Seat"]
 
 FOREVER = float("inf")
 
@@ -79,6 +81,16 @@ class Seat:
         self.limit = self.started = 0.0
         self.waits_for = ""
         self.warned = self.is_given_up = False
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """Whose deliveries run here: one's own; in a batch, those of all its members."""
+        return (self,)
+
+    @property
+    def current(self) -> Running | None:
+        """The parent of what its handler enqueues."""
+        return self
 
     @property
     def known_plan(self) -> Plan:
@@ -169,9 +181,13 @@ class Seat:
                 cancelled=self.stop is not None,
                 schedule=self.carried.get("schedule"),
                 scheduled_ms=self.carried.get("scheduled"),
-                desk=lambda: self.outside.open_desk(self),
+                desk=self.open_desk,
             )
         return self.context
+
+    def open_desk(self) -> Desk:
+        """Where its handler deals with the server."""
+        return self.outside.open_desk(self)
 
     def suspend(self, what: str) -> None:
         """The handler is over: the job waits for something, whatever is still returned or raised."""
@@ -216,3 +232,11 @@ class Seat:
         self.plan = self.context = None
         self.deadline = self.soft = FOREVER
         self.cell.clear()
+
+
+class Runner(Seat):
+    """A Task that runs jobs."""
+
+    __slots__ = ("task",)
+
+    task: asyncio.Task[None]

@@ -189,7 +189,7 @@ class Supervisor:
         ]
         missing = self._count - len(staying)
         for _ in range(missing):
-            self._children.fork(page_for(self._slots), self._anchors, self._worker)
+            self._children.fork(page_for(self._app, self._slots), self._anchors, self._worker)
 
     def _worker(self, page: Page) -> Worker:
         self._close_health()
@@ -213,7 +213,7 @@ class Supervisor:
                 running.append(anchor)
                 self._suspects[anchor] -= 1
                 make = partial(self._lone_worker, queue)
-                self._children.fork(page_for({queue: 1}), [anchor], make, alone=True)
+                self._children.fork(page_for(self._app, {queue: 1}), [anchor], make, alone=True)
 
     def _lone_worker(self, queue: str, page: Page) -> Worker:
         self._close_health()

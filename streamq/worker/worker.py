@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streamq.batch import BatchTask
 from streamq.engines.base import AsyncEngine
 from streamq.engines.factory import open_async_engine, open_engine
 from streamq.errors import ConfigError
@@ -22,7 +23,9 @@ from streamq.events import Event
 from streamq.logger import Logger
 from streamq.protocol.keys import anchor_of
 from streamq.wire.limits import check_queue
+from streamq.worker.batch_plan import plan_of
 from streamq.worker.fetch import Fetch, Post
+from streamq.worker.groups import MEMBERS
 from streamq.worker.isolate import Isolation
 from streamq.worker.keeper import Keeper, KeeperThread
 from streamq.worker.notices import Notices
@@ -83,9 +86,10 @@ def slots_of(app: App, queues: Mapping[str, int] | None, concurrency: int) -> di
     return {check_queue(queue): slots or concurrency for queue, slots in named.items()}
 
 
-def page_for(slots: Mapping[str, int]) -> Page:
-    """A page with cells for the runners and the threads of each queue."""
-    return Page([2 * count + 64 for count in slots.values()])
+def page_for(app: App, slots: Mapping[str, int]) -> Page:
+    """A page with cells for the runners and the threads of each queue, and for the members of batches if there are any."""
+    members = MEMBERS if any(isinstance(task, BatchTask) for task in app.tasks.values()) else 0
+    return Page([2 * count + 64 + members for count in slots.values()])
 
 
 class Worker:
@@ -105,7 +109,7 @@ class Worker:
         self._slots = slots_of(app, queues, concurrency or app.config.concurrency)
         self._limits, self._alone = limits or Limits(), alone
         self._is_supervised, self._parent = page is not None, os.getppid()
-        self._page = page or page_for(self._slots)
+        self._page = page or page_for(app, self._slots)
         self._fetches: list[Fetch] = []
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
@@ -174,7 +178,7 @@ class Worker:
             self._fetches.append(fetch)
 
     def _plan(self, task: Task[..., Any], queue: str) -> Plan:
-        return Plan(task, queue, self._app.payloads, self._app.middleware_layers)
+        return plan_of(task, queue, self._app.payloads, self._app.middleware_layers)
 
     async def _work(self) -> None:
         """Fetch, while the ticker ticks: without it no deadline would hold, so its end is the end of all."""
