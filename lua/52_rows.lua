@@ -14,7 +14,7 @@ function sq.record_value(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'task', 'body', 'attempt', 'created', 'expires', 'until', 'unique', 'lane', 'cost', 'deadline')
   if not r[1] then return nil end
   local value = {job, r[1], r[2], tonumber(r[3] or 0) or 0, r[4]}
-  if r[8] or r[10] then value[6], value[7], value[8] = r[8], r[9], r[10] or nil end
+  if r[8] or r[10] then value[6], value[7], value[8] = r[8], r[9], tonumber(r[10] or nil) end
   return value, r
 end
 

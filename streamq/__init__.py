@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamq.context import BatchContext, Context
     from streamq.errors import (
         Cancelled,
+        Expired,
         JobFailed,
         JobNotFound,
         ResultGone,
@@ -46,6 +47,7 @@ __all__ = [
     "Context",
     "Dead",
     "Event",
+    "Expired",
     "Job",
     "JobFailed",
     "JobInfo",
@@ -81,6 +83,7 @@ _HOMES = {
     "Context": "context",
     "Dead": "outcomes",
     "Event": "events",
+    "Expired": "errors",
     "Job": "job",
     "JobFailed": "errors",
     "JobInfo": "job",

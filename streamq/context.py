@@ -37,8 +37,8 @@ class Context(AsyncSteps):
     with your own writes, and refuse those with a smaller one. ``headers`` is what ``before_enqueue`` hooks sent along.
     ``cancelled`` becomes true when the job was cancelled, or is no longer this worker's; async handlers get a
     CancelledError then, sync ones should look at it between steps. ``enqueued_ms`` and ``deadline_ms`` (the hard
-    timeout) are milliseconds since 1970. ``tell`` and ``pack`` are the worker's: what is told is sent as it is, so a
-    partial result is packed before; ``desk`` is where steps are noted.
+    timeout, or the deadline of the job when that is earlier) are milliseconds since 1970. ``tell`` and ``pack`` are the
+    worker's: what is told is sent as it is, so a partial result is packed before; ``desk`` is where steps are noted.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Context(AsyncSteps):
 
     @property
     def deadline(self) -> datetime | None:
-        """When the hard timeout ends the handler, in UTC; None without one."""
+        """When the hard timeout, or the deadline of the job, ends the handler, in UTC; None without one."""
         return None if self.deadline_ms is None else datetime.fromtimestamp(self.deadline_ms / 1000, UTC)
 
     @property

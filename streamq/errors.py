@@ -14,6 +14,7 @@ __all__ = [
     "Cancelled",
     "ConfigError",
     "ConnectionLost",
+    "Expired",
     "JobFailed",
     "JobNotFound",
     "KeyMissing",
@@ -185,6 +186,10 @@ class SoftTimeout(StreamqError, TimeoutError):
 
 class SignalTimeout(StreamqError, TimeoutError):
     """Raised inside a handler: the signal that it waits for did not come in time. Nothing is gained by a retry."""
+
+
+class Expired(StreamqError):
+    """The awaited job had not begun, or could not be finished, in time (``expires``, ``deadline``), so it has no result."""
 
 
 class Cancelled(StreamqError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from streamq.errors import Cancelled, JobFailed, JobNotFound, ResultGone
+from streamq.errors import Cancelled, Expired, JobFailed, JobNotFound, ResultGone
 from streamq.options import Duration, seconds
 from streamq.protocol import Call as Operation
 from streamq.protocol import control, inspect
@@ -97,8 +97,9 @@ class Job(Generic[R_co]):
     def result(self, timeout: Duration | None = None) -> R_co:
         """Wait for the job's end; what its handler returned.
 
-        Raises JobFailed when it gave up, Cancelled when it was stopped, ResultGone when it had ended before and
-        nothing was kept (see ``result_ttl``), and ResultTimeout after ``timeout`` (it goes on; ask again).
+        Raises JobFailed when it gave up, Cancelled when it was stopped, Expired when it was too late, ResultGone when
+        it had ended before and nothing was kept (see ``result_ttl``), and ResultTimeout after ``timeout``: it goes on,
+        ask again.
         """
         where = JobId.parse(self.id)
         task = self._task.name if self._task else self._app.run(self._task_name())
@@ -229,6 +230,8 @@ class Job(Generic[R_co]):
             error, _, traceback = said.partition("\0")
             kind, words = self._read_error(task, error)
             return JobFailed(self.id, kind, words, self._read_traceback(task, traceback))
+        if status == State.EXPIRED:
+            return Expired(f"job {self.id} expired{': ' + said if said else ''}; it has no result")
         if status in FINAL and status != State.COMPLETED:
             _, words = self._read_error(task, said)
             return Cancelled(f"job {self.id} was {status}{': ' + words if words else ''}; it has no result")

@@ -79,6 +79,7 @@ class CallWords(OptionWords, total=False):
 
     delay: Duration
     at: datetime
+    deadline: Duration | datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,28 +140,35 @@ class TaskOptions:
 class CallOptions:
     """What one call changes: checked ``changes`` of the task's options, and when it shall run.
 
-    ``delay`` is in seconds, ``at`` a time with a zone; at most one of them is given.
+    ``delay`` is in seconds, ``at`` a time with a zone; at most one of them is given. ``deadline``, either in seconds from
+    now or a time, is when it is useless.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     delay: float | None = None
     at: datetime | None = None
+    deadline: float | datetime | None = None
+
+    def __post_init__(self) -> None:
+        if _is_over(self.deadline, self.at) or _is_over(self.deadline, self.delay):
+            raise ConfigError(f"deadline={self.deadline} is over before the job is due: give a later one")
 
     @classmethod
     def of(cls, **words: Unpack[CallWords]) -> Self:
         """The options of a call from its keywords. Raises ConfigError."""
         changes = _checked(words, _OF_CALLS, "a call")
-        delay, at = changes.pop("delay", None), changes.pop("at", None)
+        delay, at, deadline = (changes.pop(name, None) for name in ("delay", "at", "deadline"))
         if delay is not None and at is not None:
             raise ConfigError("delay and at both say when a job runs: give one of them")
         if "backoff" in changes:
             _ = changes["backoff"].written
-        return cls(changes, delay, at)
+        return cls(changes, delay, at, deadline)
 
     def then(self, later: CallOptions) -> CallOptions:
         """These options changed once more, as in ``task.using(...).using(...)``."""
         timed = self if later.delay is None and later.at is None else later
-        return CallOptions({**self.changes, **later.changes}, timed.delay, timed.at)
+        deadline = self.deadline if later.deadline is None else later.deadline
+        return CallOptions({**self.changes, **later.changes}, timed.delay, timed.at, deadline)
 
     @property
     def carried(self) -> dict[str, Any] | None:
@@ -193,11 +201,13 @@ def _checked(words: Mapping[str, Any], checks: Mapping[str, Check], whose: str) 
 
 
 def _span(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
+    return None if value is None else _positive(name, value)
+
+
+def _positive(name: str, value: Any) -> float:
     found = seconds(value, name)
     if found == 0:
-        raise ConfigError(f"{name}=0 leaves no time: give a longer duration, or None to switch it off")
+        raise ConfigError(f"{name}=0 leaves no time: give a longer duration")
     return found
 
 
@@ -247,6 +257,17 @@ def moment(name: str, value: Any) -> datetime:
     return value
 
 
+def _deadline(name: str, value: Any) -> float | datetime:
+    return moment(name, value) if isinstance(value, datetime) else _positive(name, value)
+
+
+def _is_over(deadline: float | datetime | None, due: float | datetime | None) -> bool:
+    """Whether the deadline is not after the due time, where both are of one kind."""
+    if isinstance(deadline, datetime) and isinstance(due, datetime):
+        return deadline <= due
+    return isinstance(deadline, float) and isinstance(due, float) and deadline <= due
+
+
 _CARRIED: Mapping[str, Check] = {
     "attempts": _attempts,
     "backoff": lambda _, value: backoff_of(value),
@@ -271,4 +292,9 @@ _OF_TASKS: Mapping[str, Check] = {
     "isolate": _switch,
     "settle_each": _switch,
 }
-_OF_CALLS: Mapping[str, Check] = {**_SHARED, "delay": lambda name, value: seconds(value, name), "at": moment}
+_OF_CALLS: Mapping[str, Check] = {
+    **_SHARED,
+    "delay": lambda name, value: seconds(value, name),
+    "at": moment,
+    "deadline": _deadline,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from streamq.config import Durability
@@ -91,6 +92,10 @@ def _pairs(options: TaskOptions, call: CallOptions) -> tuple[Argument, ...]:
         pairs += "at", round(call.at.timestamp() * 1000)
     if call.delay:
         pairs += "delay", _milliseconds(call.delay)
+    if isinstance(call.deadline, datetime):
+        pairs += "deadline", round(call.deadline.timestamp() * 1000)
+    elif call.deadline is not None:
+        pairs += "within", _milliseconds(call.deadline)
     if options.expires is not None:
         pairs += "expires", _milliseconds(options.expires)
     if options.tags:

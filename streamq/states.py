@@ -19,14 +19,16 @@ class State(StrEnum):
     DEAD = "dead"  # gave up; in the dead letters
     CANCELLED = "cancelled"
     SKIPPED = "skipped"  # its condition was false
-    EXPIRED = "expired"  # not started in time
+    EXPIRED = "expired"  # too late: not begun, or not to be finished, in time
 
 
 MOVES: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
     State.WAITING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
     State.PENDING: frozenset({State.ACTIVE, State.CANCELLED, State.EXPIRED}),
-    State.ACTIVE: frozenset({State.COMPLETED, State.RETRYING, State.DEAD, State.CANCELLED, State.PENDING}),
+    State.ACTIVE: frozenset(
+        {State.COMPLETED, State.RETRYING, State.DEAD, State.CANCELLED, State.PENDING, State.EXPIRED}
+    ),
     State.RETRYING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
     State.COMPLETED: frozenset(),
     State.DEAD: frozenset({State.PENDING, State.CANCELLED}),

@@ -6,11 +6,12 @@ from typing import Any
 
 from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
 from streamq.protocol.consume import Row
+from streamq.worker.deadlines import TooLate
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import is_misfit, keeps, ttl_of, was_entered
 from streamq.worker.seat import FOREVER, Lot, Seat
 from streamq.worker.strikes import Struck
-from streamq.worker.verdict import Stop, Verdict, fault_of, judge, struck, unknown, unreadable
+from streamq.worker.verdict import Stop, Verdict, expired, fault_of, judge, struck, unknown, unreadable
 
 __all__ = [
     "Judged",
@@ -91,6 +92,8 @@ def _verdict(seat: Seat, error: BaseException, *, is_own: bool = False) -> Verdi
     """``is_own``: the handler made the error, wherever it was raised, if it was."""
     if isinstance(error, Judged):
         return error.verdict if seat.stop is None else judge(error, seat.described())
+    if isinstance(error, TooLate):
+        return expired(str(error))
     if isinstance(error, Struck):
         return struck(error.strike)
     if isinstance(error, UnknownTask):

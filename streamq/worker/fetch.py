@@ -39,6 +39,7 @@ from streamq.worker.pauses import Pauses
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.settling import Refused, Settling
+from streamq.worker.statistics import Tally
 from streamq.worker.telling import Telling
 from streamq.worker.ticker import Look
 from streamq.worker.verdict import Stop, Verdict
@@ -194,9 +195,7 @@ class Fetch:
             lot.consumer.outbox.seal(ending)
         outcome = ending.verdict.outcome
         if ending.plan is not None:
-            ending.plan.tally.single(
-                "completed" if outcome == "done" else outcome or "fenced", ending.seconds
-            )
+            _count(ending.plan.tally, outcome, ending.seconds)
         if outcome is not None:
             lot.consumer.outbox.add(ending)
         self._notices.ended(ending)  # last: its ending does not depend on who is told
@@ -222,7 +221,7 @@ class Fetch:
         return future
 
     async def _report(self, link: Link) -> None:
-        counts = [count for plan in self.bench.plans.values() for count in plan.tally.drain()]
+        counts = [count for plan in self.bench.plans.values() for count in plan.tally.drain(clock())]
         for start in range(0, len(counts), COUNTS):
             await link.call(report(self.post.anchor, 0, counts[start : start + COUNTS]))
 
@@ -369,3 +368,11 @@ class Fetch:
 def _shortened(seconds: float) -> float:
     """Long sleeps end at different times; short ones are for a due time."""
     return seconds * random.uniform(0.97, 1.0) if seconds > 2 else seconds + 0.001  # noqa: S311
+
+
+def _count(tally: Tally, outcome: str | None, seconds: float) -> None:
+    """What was not run, or not to its end, says nothing of how long a run takes."""
+    if outcome in {"strike", "expired"}:
+        tally.ended(outcome)
+    else:
+        tally.single("completed" if outcome == "done" else outcome or "fenced", seconds)

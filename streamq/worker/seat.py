@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from streamq.context import Context, Running
 from streamq.journal import Desk
 from streamq.protocol.consume import RECORD, Row
+from streamq.worker.deadlines import refuse_late
 from streamq.worker.verdict import Attempt, Stop
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FOREVER", "Lot", "Runner", "Seat"]
 
 FOREVER = float("inf")
+DEADLINE = 7  # the place of the deadline in a row with a record
 
 
 class Lot:
@@ -132,6 +134,11 @@ class Seat:
         """When the job was put in, in milliseconds of the shard."""
         return int(self.row[2][4] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
 
+    def left(self, now: float) -> float:
+        """Seconds until the job's own deadline."""
+        deadline_ms = self.row[2][DEADLINE] if self.is_recorded and len(self.row[2]) > DEADLINE else None
+        return FOREVER if deadline_ms is None else deadline_ms / 1000 - self.lot.consumer.wall - now
+
     def begin(self, row: Row, lot: Lot, now: float) -> None:
         """Another job takes the seat."""
         self.row, self.lot, self.started = row, lot, now
@@ -147,11 +154,13 @@ class Seat:
     def allow(self, plan: Plan, carried: Mapping[str, Any]) -> None:
         """The task is known: from now on the handler has its time. ``carried``: the options that its payload brought.
 
-        Raises BadPayload when these cannot be used.
+        The job's own deadline bounds it too. Raises BadPayload when the options cannot be used, and TooLate.
         """
         self.plan, self.carried = plan, carried
         options = plan.options_with(carried)
-        self.limit = FOREVER if options.timeout is None else options.timeout
+        left = self.left(self.started)
+        refuse_late(left, plan.tally.usual.mean(self.started))
+        self.limit = min(left, FOREVER if options.timeout is None else options.timeout)
         self.deadline = self.cell.until(self.started + self.limit)
         self.soft = FOREVER if options.soft_timeout is None else self.started + options.soft_timeout
 
@@ -225,6 +234,7 @@ class Seat:
             self.is_given_up,
             entered,
             self.waits_for,
+            self.left(time.monotonic()),
         )
 
     def rest(self) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from streamq.worker.deadlines import Usual
+
 __all__ = ["BUCKETS", "SMALL", "Histogram", "Tally", "bucket_of", "middle_of", "quantile"]
 
 BUCKETS = 512
@@ -47,6 +49,11 @@ class Histogram:
     def __init__(self, name: str) -> None:
         self.name, self.counts = name, [0] * BUCKETS
 
+    def total(self) -> tuple[int, float]:
+        """How many were counted, and how many seconds they took together."""
+        found = [(count, middle_of(bucket)) for bucket, count in enumerate(self.counts) if count]
+        return sum(count for count, _ in found), sum(count * us for count, us in found) / 1e6
+
     def drain(self) -> Iterator[tuple[str, int]]:
         """The counts by name; they begin anew."""
         for bucket, count in enumerate(self.counts):
@@ -56,14 +63,15 @@ class Histogram:
 
 
 class Tally:
-    """The durations and endings of one task's jobs."""
+    """The durations and endings of one task's jobs, and what they usually take."""
 
-    __slots__ = ("endings", "run", "task", "wait")
+    __slots__ = ("endings", "run", "task", "usual", "wait")
 
     def __init__(self, task: str) -> None:
         self.task = task
         self.run, self.wait = Histogram(f"run:{task}"), Histogram(f"wait:{task}")
         self.endings: dict[str, int] = {}
+        self.usual = Usual()
 
     def ended(self, outcome: str, count: int = 1) -> None:
         """Count endings: ``completed``, ``retry``, ``dead`` …"""
@@ -74,8 +82,11 @@ class Tally:
         self.ended(outcome)
         self.run.counts[bucket_of(int(seconds * 1e6))] += 1
 
-    def drain(self) -> list[tuple[str, int]]:
-        """All counts by name; they begin anew."""
+    def drain(self, now: float) -> list[tuple[str, int]]:
+        """All counts by name; they begin anew. What was counted says what is usual."""
+        runs, seconds = self.run.total()
+        if runs:
+            self.usual.learn(runs, seconds, now)
         endings, self.endings = self.endings, {}
         ended = [(f"ended:{self.task}:{outcome}", count) for outcome, count in endings.items()]
         return [*ended, *self.run.drain(), *self.wait.drain()]

@@ -17,7 +17,18 @@ from streamq.options import TaskOptions
 from streamq.outcomes import Outcome, Retry, Snooze
 from streamq.wire.limits import clip_error, clip_traceback, text_of
 
-__all__ = ["Attempt", "Fault", "Stop", "Verdict", "fault_of", "judge", "struck", "unknown", "unreadable"]
+__all__ = [
+    "Attempt",
+    "Fault",
+    "Stop",
+    "Verdict",
+    "expired",
+    "fault_of",
+    "judge",
+    "struck",
+    "unknown",
+    "unreadable",
+]
 
 
 class Stop(Enum):
@@ -37,7 +48,7 @@ class Attempt:
     ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
     ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler. ``hung``: it goes on
     although it was ended. ``entered``: what was raised comes from inside the handler.
-    ``waits_for``: what the job waits for, as a field of its journal.
+    ``waits_for``: what the job waits for, as a field of its journal. ``left``: seconds until its deadline.
     """
 
     number: int
@@ -50,6 +61,7 @@ class Attempt:
     hung: bool = False
     entered: bool = False
     waits_for: str = ""
+    left: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ def _stopped(error: BaseException, attempt: Attempt, stop: Stop) -> Verdict:
         case Stop.WAIT:
             return Verdict("wait", waits_for=attempt.waits_for)
         case Stop.TIMEOUT:
-            return _failed(attempt, error, _lateness(attempt, error))
+            return _ended(error, attempt)
 
 
 def _raised(error: BaseException, attempt: Attempt) -> Verdict:
@@ -106,6 +118,13 @@ def _raised(error: BaseException, attempt: Attempt) -> Verdict:
     return _failed(attempt, error, fault_of(error))
 
 
+def _ended(error: BaseException, attempt: Attempt) -> Verdict:
+    """The verdict about a handler whose time was over: that of a run, or that of the job."""
+    if attempt.left <= 0:
+        return expired(f"its deadline came after {attempt.limit:.1f} s of its run")
+    return _failed(attempt, error, _lateness(attempt, error))
+
+
 def unreadable(error: BaseException) -> Verdict:
     """The verdict about a payload that cannot be read here. One whose key is missing may be readable elsewhere."""
     if isinstance(error, KeyMissing):
@@ -117,6 +136,11 @@ def unreadable(error: BaseException) -> Verdict:
 def unknown(task: str) -> Verdict:
     """The verdict about a task that this worker does not know: an older or newer worker may."""
     return Verdict("park", reason=f"this worker does not know the task '{task}'")
+
+
+def expired(reason: str) -> Verdict:
+    """The verdict about a job that cannot be finished before its deadline."""
+    return Verdict("expired", reason=reason)
 
 
 def struck(strike: str) -> Verdict:
@@ -158,6 +182,8 @@ def _failed(attempt: Attempt, error: BaseException, fault: Fault) -> Verdict:
     delay = _delay(attempt, error)
     if options.retry_for is not None and attempt.age + delay > options.retry_for:
         return Verdict("dead", reason=f"its {options.retry_for:g} s are over", fault=fault)
+    if delay > attempt.left:
+        return Verdict("dead", reason="its deadline comes before its next attempt", fault=fault)
     return Verdict("retry", delay=delay, fault=fault)
 
 

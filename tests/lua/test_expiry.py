@@ -53,7 +53,7 @@ def test_a_worker_is_told_the_deadline_with_the_job(shard: Shard) -> None:
     put_in(shard, "within", 1_000)
     put_in(shard, "tags", "none")
     (_, first), (_, second) = shard.take(shard.register(), 10)
-    assert first[2][5:] == [None, None, str(shard.now + 1_000).encode()]
+    assert first[2][5:] == [None, None, shard.now + 1_000]
     assert second[2][5:] == []
 
 

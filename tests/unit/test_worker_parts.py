@@ -57,10 +57,10 @@ def test_counts_are_told_once() -> None:
     tally = Tally("send")
     tally.single("completed", 0.001)
     tally.single("dead", 0.001)
-    told = dict(tally.drain())
+    told = dict(tally.drain(0.0))
     assert told["ended:send:completed"] == told["ended:send:dead"] == 1
     assert told[f"run:send:{bucket_of(1000)}"] == 2
-    assert tally.drain() == []
+    assert tally.drain(0.0) == []
 
 
 def test_a_page_says_what_runs_until_when_and_under_which_ids() -> None:
