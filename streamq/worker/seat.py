@@ -134,7 +134,7 @@ class Seat:
         """When the job was put in, in milliseconds of the shard."""
         return int(self.row[2][4] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
 
-    def left(self, now: float) -> float:
+    def time_left(self, now: float) -> float:
         """Seconds until the job's own deadline."""
         deadline_ms = self.row[2][DEADLINE] if self.is_recorded and len(self.row[2]) > DEADLINE else None
         return FOREVER if deadline_ms is None else deadline_ms / 1000 - self.lot.consumer.wall - now
@@ -158,7 +158,7 @@ class Seat:
         """
         self.plan, self.carried = plan, carried
         options = plan.options_with(carried)
-        left = self.left(self.started)
+        left = self.time_left(self.started)
         refuse_late(left, plan.tally.usual.mean(self.started))
         self.limit = min(left, FOREVER if options.timeout is None else options.timeout)
         self.deadline = self.cell.until(self.started + self.limit)
@@ -234,7 +234,7 @@ class Seat:
             self.is_given_up,
             entered,
             self.waits_for,
-            self.left(time.monotonic()),
+            self.time_left(time.monotonic()),
         )
 
     def rest(self) -> None:
