@@ -19,10 +19,11 @@ function sq.tell_waiters(c, job, status, payload)
 end
 
 -- Which of these plain jobs does somebody wait for? A table of the awaited ones, or nil.
-function sq.awaited(c, level, entries)
+function sq.awaited(c, level, entries, jobs)
   if c.waiters == 0 then return nil end
-  local jobs, found = level == sq.LANES and sq.admitted_jobs(c, entries) or {}, nil
-  if level ~= sq.LANES then
+  local found
+  if not jobs then
+    jobs = {}
     for i, entry in ipairs(entries) do jobs[i] = level .. '-' .. entry end
   end
   for i, keys in ipairs(redis.call('HMGET', c.anchor .. ':waiters', unpack(jobs))) do

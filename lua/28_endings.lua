@@ -31,12 +31,12 @@ function sq.ensure_record(c, job, level, entry, row)
   if lane then redis.call('HSET', sq.record(c, job), 'lane', lane, 'cost', cost ~= '' and cost or '1') end
 end
 
--- What a delivery leaves in the hashes beside it. `outcome`, completed or failed, is for the breakers of its lane.
-function sq.forget_delivery(c, level, entry, outcome)
+-- What the delivery of a job leaves in the hashes beside it. `outcome`, completed or failed, is for the breakers of its lane.
+function sq.forget_delivery(c, level, entry, job, outcome)
   local field = level .. '-' .. entry
   if c.marks > 0 then sq.switch(c, 'marks', -redis.call('HDEL', c.anchor .. ':marks', field)) end
   if c.cancels > 0 then sq.switch(c, 'cancels', -redis.call('HDEL', c.anchor .. ':cancels', field)) end
-  if level == sq.LANES then sq.end_admissions(c, {entry}, outcome) end
+  if level == sq.LANES then sq.end_admissions(c, {entry}, {job}, outcome) end
 end
 
 local function forget_tags(c, job, tags)

@@ -37,7 +37,7 @@ end
 -- A stranger may have deleted the entry under the pending list: then the delivery is over.
 local function vanished(c, level, entry)
   redis.call('XACK', sq.stream(c, level), sq.GROUP, entry)
-  sq.forget_delivery(c, level, entry)
+  sq.forget_delivery(c, level, entry, '-')          -- of a lane job the sweep finds the rest
   sq.forget_journal(c, level .. '-' .. entry)
   sq.count(c, 'active:' .. level, -1)
   sq.count(c, 'purged', 1)
@@ -82,7 +82,7 @@ local function convict(c, level, entry, reason, sentence)
   if not row then return vanished(c, level, entry) end
   local job = sq.job_of(level, entry, row)
   sq.ensure_record(c, job, level, entry, row)
-  sq.forget_delivery(c, level, entry, 'failed')
+  sq.forget_delivery(c, level, entry, job, 'failed')
   sq.remove(c, level, entry)
   sq.bury(c, job, reason, sentence, '')
   return job

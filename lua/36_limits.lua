@@ -11,6 +11,7 @@ local NUMBERS = {rate = true, burst = true, slots = true, ordered = true, weight
   fails = true, errors = true, window = true, least = true, open = true}
 local KEPT = 1000                -- parsed texts that a process keeps
 local CLOSED, OPEN, HALF_OPEN = 0, 1, 2
+local UNTOUCHED = {__index = {used = 0, rooms = '', queued = 0, bytes = 0, till = 0, phase = 0, failed = 0, runs = 0, probes = 0, quota = 0, since = 0}}
 local ENOUGH = 16                -- probes at once; the success after them closes the breaker
 local parsed, count = {}, 0      -- pure functions of a text, so they may outlive a call
 
@@ -41,6 +42,8 @@ local function parse(text)
   end
   if rule.rate then rule.burst = math.max(rule.burst or rule.rate, 1) end
   rule.breaks = rule.fails ~= nil or rule.errors ~= nil
+  rule.counts = rule.slots ~= nil or rule.breaks
+  rule.is_empty = next(rule) == nil or text == ''
   return rule
 end
 
@@ -81,6 +84,20 @@ local function refill(c, limit)
   limit.at, limit.tokens = math.max(c.now, limit.at), math.min(limit.tokens, rule.burst)
 end
 
+local function load_some(c, need)
+  local words, states = redis.call('HMGET', c.anchor .. ':limits', unpack(need)), redis.call('HMGET', c.anchor .. ':state', unpack(need))
+  for i, key in ipairs(need) do
+    local rule = rule_of(words_of_class(c, key) .. (words[i] or ''))
+    local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.now}, UNTOUCHED)
+    if states[i] then
+      read_state(limit, states[i])
+      refill(c, limit)
+    end
+    limit.says_nothing = rule.is_empty and not states[i]      -- lanes need not look at it
+    c.limits[key] = limit
+  end
+end
+
 -- Loads those of the keys that the call has not seen, by two commands for all of them.
 function sq.load_limits(c, keys)
   local need = {}
@@ -90,22 +107,11 @@ function sq.load_limits(c, keys)
       c.limits[key] = true
     end
   end
-  if #need == 0 then return end
-  local words, states = redis.call('HMGET', c.anchor .. ':limits', unpack(need)), redis.call('HMGET', c.anchor .. ':state', unpack(need))
-  for i, key in ipairs(need) do
-    local rule = rule_of(words_of_class(c, key) .. (words[i] or ''))
-    local limit = {key = key, rule = rule, tokens = rule.burst or 0, at = c.now, used = 0, rooms = '', queued = 0, bytes = 0,
-      till = 0, phase = CLOSED, failed = 0, runs = 0, probes = 0, quota = 0, since = 0}
-    if states[i] then
-      read_state(limit, states[i])
-      refill(c, limit)
-    end
-    c.limits[key] = limit
-  end
+  for i = 1, #need, sq.MOST do load_some(c, {unpack(need, i, math.min(i + sq.MOST - 1, #need))}) end
 end
 
 function sq.limit(c, key)
-  sq.load_limits(c, {key})
+  if not c.limits[key] then load_some(c, {key}) end
   return c.limits[key]
 end
 
@@ -115,8 +121,10 @@ local function is_idle(c, limit)
 end
 
 local function state_text(c, limit)
-  local text = limit.tokens .. ' ' .. sq.num(limit.at) .. ' ' .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' '
-    .. limit.queued .. ' ' .. sq.num(limit.bytes)
+  c.at = c.at or sq.num(c.now)
+  local text = limit.tokens .. ' ' .. (limit.at == c.now and c.at or sq.num(limit.at)) .. ' '
+  if limit.used == 0 and limit.rooms == '' and limit.queued == 0 then text = text .. '0 - 0 0'
+  else text = text .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' ' .. limit.queued .. ' ' .. sq.num(limit.bytes) end
   if limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0 then return text end
   return text .. string.format(' %.0f %d %d %d %d %d %.0f', limit.till, limit.phase, limit.failed, limit.runs, limit.probes, limit.quota, limit.since)
 end
@@ -131,8 +139,8 @@ function sq.save_limits(c)
       set[#set + 1] = state_text(c, limit)
     end
   end
-  if #set > 0 then redis.call('HSET', c.anchor .. ':state', unpack(set)) end
-  if #gone > 0 then redis.call('HDEL', c.anchor .. ':state', unpack(gone)) end
+  if #set > 0 then sq.many('HSET', c.anchor .. ':state', set) end
+  if #gone > 0 then sq.many('HDEL', c.anchor .. ':state', gone) end
   c.changed_limits = {}
 end
 
@@ -154,16 +162,27 @@ function sq.closed_until(c, limit, cost)
   return rule.rate > 0 and c.now + math.ceil((need - limit.tokens) / rule.rate * 1000)
 end
 
--- One job passes: its tokens go, its slot is taken. What its delivery has to remember: `key`, `!key` for a probe, or nil.
-function sq.charge(c, limit, cost)
-  local rule, remembered = limit.rule, nil
-  if rule.rate then limit.tokens = limit.tokens - cost end
-  if rule.slots or rule.breaks or limit.phase ~= CLOSED then
-    limit.used, remembered = limit.used + 1, limit.key
-    if limit.phase == HALF_OPEN then limit.probes, remembered = limit.probes + 1, '!' .. limit.key end
-  end
-  sq.change(c, limit)
-  return remembered
+-- How many jobs of cost 1 it lets pass now, at most `most`.
+function sq.room_for(limit, most)
+  local rule = limit.rule
+  if rule.rate then most = math.min(most, math.floor(limit.tokens + 1e-9)) end
+  if rule.slots then most = math.min(most, rule.slots - limit.used) end
+  if limit.phase == HALF_OPEN then most = math.min(most, limit.quota - limit.probes) end
+  return most
+end
+
+-- What the delivery of a job that passes has to remember of it: `key`, `!key` for a probe, or nil.
+function sq.mark_of(limit)
+  if limit.phase == HALF_OPEN then return '!' .. limit.key end
+  return limit.rule.counts and limit.key or nil
+end
+
+-- n jobs pass: their tokens go, their slots are taken.
+function sq.charge(c, limit, n, cost)
+  if limit.rule.rate then limit.tokens = limit.tokens - cost end
+  if limit.rule.counts or limit.phase ~= CLOSED then limit.used = limit.used + n end
+  if limit.phase == HALF_OPEN then limit.probes = limit.probes + n end
+  c.changed_limits[limit] = true
 end
 
 -- Tokens come back (or, with a negative number, more of them are gone).

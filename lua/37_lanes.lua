@@ -1,16 +1,15 @@
 -- Lanes: where jobs wait that share limit keys, one lane for each level of each list of keys. Within a lane: by age, or
 -- by deadline where its name ends with `!`. Short lanes are one hash field, deep ones go on in a list (or zset).
---   waiting        job → `<task> <lane>[ <cost>]`, a line feed, body; for the task stands @ and the body's size where the job
---                  has a record
---   lanes          <level>:<lane> → its first items, `<job>[*<cost>][!<deadline>]`, parted by commas, and a + when more lie in
+--   laned  job → `<task> <lane>[ <cost>]`, a line feed, body, while it waits (for the task stands @ and the body's size where the
+--          job has a record); `=<entry>[ <key>,!<key>…]` while it runs: the delivery, and what its end gives back
+--   lanes  <level>:<lane> → its first items, `<job>[*<cost>][!<deadline>]`, parted by commas, and a + when more lie in
 --   lane:<level>:<lane>  list of items, oldest first; of a lane by deadline a zset
---   dropped        job → 1: it left `waiting` before its item was reached (cancelled); the switch `dropped` counts them
+--   dropped  job → 1: it waits no more, but its item was not reached yet (cancelled); the switch `dropped` counts them
 -- What must hold: a lane that has items stands in exactly one place, the ring of its level or the room of one of its
--- limits; a job that waits is in `waiting` and in its lane; nothing of a lane is left when it is empty.
+-- limits; a job that waits is in `laned` and in its lane; nothing of a lane is left when it is empty.
 
 local INLINE, CHUNK = 240, 24    -- bytes of items that a short lane has; items fetched at once from a deep one
-local MOST = 4000                -- arguments of one command
-local parsed, count = {}, 0
+sq.MOST = 4000                   -- arguments of one command
 
 -- The call's own view of lanes and limits. `visits` bounds how many lanes it looks at.
 function sq.begin_flow(c)
@@ -19,26 +18,26 @@ function sq.begin_flow(c)
 end
 
 function sq.many(command, key, values)
-  for i = 1, #values, MOST do redis.call(command, key, unpack(values, i, math.min(i + MOST - 1, #values))) end
+  for i = 1, #values, sq.MOST do redis.call(command, key, unpack(values, i, math.min(i + sq.MOST - 1, #values))) end
 end
 
--- The keys of a lane's name, and which of them count the job's own cost.
-local function keys_of(name)
-  local keys = parsed[name]
-  if keys then return keys end
-  keys = {metered = {}, by_deadline = string.sub(name, -1) == '!'}
+-- The keys of a lane's name in their order; `metered` of those that count the job's own cost.
+function sq.keys_of(name)
+  if not string.find(name, '[|*!]') then return {name} end
+  local keys, metered = {}, nil
   for key, star in string.gmatch(name, '([^|*!]+)(%*?)') do
     keys[#keys + 1] = key
-    keys.metered[#keys] = star == '*'
+    if star == '*' then
+      metered = metered or {}
+      metered[#keys] = true
+    end
   end
-  if count >= 1000 then parsed, count = {}, 0 end
-  parsed[name], count = keys, count + 1
-  return keys
+  return keys, metered
 end
-sq.keys_of = keys_of
 
 function sq.check_lane(name)
-  if not name or #name > 512 or not (name == '!' or string.find(name, '^[^%s|,*!=]+%*?[^%s,!=]*!?$')) or #keys_of(name) > 8 then
+  if not name or #name > 512 or not (string.find(name, '^[^%s|,*!=][^%s,!=]*!?$') or name == '!')
+    or (string.find(name, '|', 1, true) and #sq.keys_of(name) > 8) then
     sq.refuse('INVALID', 'lane is ' .. sq.shown(name) .. '; 1 to 8 keys like tenant:acme|openai* are due, at most 512 bytes')
   end
   return name
@@ -52,6 +51,7 @@ function sq.check_cost(text)
 end
 
 function sq.parse_item(item)     -- job, cost, deadline or nil
+  if not string.find(item, '[*!]') then return item, 1 end
   local job, cost, deadline = string.match(item, '^([%d-]+)%*?([%d.]*)!?(%d*)$')
   return job, tonumber(cost) or 1, tonumber(deadline)
 end
@@ -63,8 +63,10 @@ end
 function sq.lane_id(level, name) return level .. ':' .. name end
 
 local function tail_of(c, lane) return c.anchor .. ':lane:' .. lane.id end
+local function is_deep(lane) return string.byte(lane.text, -1) == 43 end
+local function goes_by_deadline(id) return string.byte(id, -1) == 33 end
 
--- The lanes by id, loaded by one command; their limits are loaded when they are served.
+-- The lanes by id; their limits are loaded when they are served.
 function sq.load_lanes(c, ids)
   local need = {}
   for _, id in ipairs(ids) do
@@ -73,12 +75,11 @@ function sq.load_lanes(c, ids)
       c.lanes[id] = true
     end
   end
-  for from = 1, #need, MOST do
-    local some = {unpack(need, from, math.min(from + MOST - 1, #need))}
+  for from = 1, #need, sq.MOST do
+    local some = {unpack(need, from, math.min(from + sq.MOST - 1, #need))}
     for i, text in ipairs(redis.call('HMGET', c.anchor .. ':lanes', unpack(some))) do
       local id = some[i]
-      c.lanes[id] = {id = id, level = string.sub(id, 1, 1), name = string.sub(id, 3), text = text or '', pos = 1,
-        is_new = not text, keys = keys_of(string.sub(id, 3))}
+      c.lanes[id] = {id = id, text = text or '', pos = 1, is_new = not text, by_deadline = goes_by_deadline(id)}
     end
   end
 end
@@ -88,32 +89,47 @@ function sq.lane(c, id)
   return c.lanes[id]
 end
 
--- The limits of these lanes, in the order of their keys, and each lane's weight: that of the first limit that has one.
+function sq.level_of(lane) return string.sub(lane.id, 1, 1) end
+function sq.name_of(lane) return string.sub(lane.id, 3) end
+
+-- Of each lane the limits that say anything, in the order of its keys, as lane[1] … lane[n]; and its weight: that of the first
+-- key that has one.
 function sq.load_rules(c, lanes)
-  local keys = {}
+  local keys, fresh = {}, {}
   for _, lane in ipairs(lanes) do
     if not lane.weight then
-      for _, key in ipairs(lane.keys) do keys[#keys + 1] = key end
+      local names, metered = sq.keys_of(string.sub(lane.id, 3))
+      local n = #fresh
+      fresh[n + 1], fresh[n + 2], fresh[n + 3] = lane, names, metered or false
+      for j = 1, #names do keys[#keys + 1] = names[j] end
     end
   end
   sq.load_limits(c, keys)
-  for _, lane in ipairs(lanes) do
-    if not lane.weight then
-      lane.limits = {}
-      for j, key in ipairs(lane.keys) do
-        lane.limits[j] = c.limits[key]
-        lane.weight = lane.weight or c.limits[key].rule.weight
+  for i = 1, #fresh, 3 do
+    local lane, names, metered = fresh[i], fresh[i + 1], fresh[i + 2]
+    for j, key in ipairs(names) do
+      local limit = c.limits[key]
+      if not limit.says_nothing then
+        lane[#lane + 1] = limit
+        lane.weight = lane.weight or limit.rule.weight
+        if metered and metered[j] then
+          lane.metered = lane.metered or {}
+          lane.metered[#lane] = true
+        end
       end
-      lane.weight = lane.weight or 1
     end
+    lane.weight = lane.weight or 1
   end
 end
+
+-- What a job of this cost costs at the lane's j-th limit.
+function sq.price(lane, j, cost) return lane.metered and lane.metered[j] and cost or 1 end
 
 function sq.change_lane(c, lane) c.changed_lanes[lane] = true end
 
 local function fetch_tail(c, lane)
   local items = {}
-  if lane.keys.by_deadline then
+  if lane.by_deadline then
     local popped = redis.call('ZPOPMIN', tail_of(c, lane), CHUNK)
     for i = 1, #popped, 2 do items[#items + 1] = popped[i] end
   else
@@ -127,7 +143,7 @@ end
 -- The lane's first item and the place behind it; nil when the lane is empty.
 function sq.peek(c, lane)
   local item, behind = string.match(lane.text, '^([^,+]+),?()', lane.pos)
-  if not item and string.sub(lane.text, lane.pos, lane.pos) == '+' then
+  if not item and string.byte(lane.text, lane.pos) == 43 then
     fetch_tail(c, lane)
     item, behind = string.match(lane.text, '^([^,+]+),?()')
   end
@@ -136,12 +152,14 @@ end
 
 function sq.step_past(c, lane, behind)
   lane.pos = behind
-  sq.change_lane(c, lane)
+  c.changed_lanes[lane] = true
 end
 
-function sq.is_empty(c, lane) return sq.peek(c, lane) == nil end
+function sq.is_empty(c, lane)
+  return lane.pos > #lane.text or sq.peek(c, lane) == nil
+end
 
-local function is_deep(lane) return string.sub(lane.text, -1) == '+' end
+local function items_of(lane) return string.gmatch(string.sub(lane.text, lane.pos), '[^,+]+') end
 
 local function add_by_deadline(c, lane, item)
   local _, _, deadline = sq.parse_item(item)
@@ -149,35 +167,51 @@ local function add_by_deadline(c, lane, item)
   if not is_deep(lane) then lane.text = lane.text .. '+' end
 end
 
+-- How many of the items fit into the short form of a lane that has this text, and the text with them.
+local function fill_short(text, items)
+  local n = 0
+  if string.byte(text, -1) == 43 then return text, 0 end
+  while items[n + 1] and #text + #items[n + 1] < INLINE do
+    n = n + 1
+    text = text == '' and items[n] or text .. ',' .. items[n]
+  end
+  return text, n
+end
+
 -- Items in the order of their jobs' age, all younger than what is in the lane.
-function sq.append(c, lane, items)
-  local was_empty = sq.is_empty(c, lane)
-  if lane.keys.by_deadline then
+local function append(c, lane, items)
+  if lane.by_deadline then
     for _, item in ipairs(items) do add_by_deadline(c, lane, item) end
   else
-    local text, from = string.sub(lane.text, lane.pos), 1
-    if not is_deep(lane) then
-      while items[from] and #text + #items[from] < INLINE do
-        text, from = text == '' and items[from] or text .. ',' .. items[from], from + 1
-      end
-    end
-    if items[from] then
-      sq.many('RPUSH', tail_of(c, lane), from == 1 and items or {unpack(items, from)})
-      if not is_deep(lane) then text = text .. '+' end
+    local text, n = fill_short(string.sub(lane.text, lane.pos), items)
+    if n < #items then
+      sq.many('RPUSH', tail_of(c, lane), n == 0 and items or {unpack(items, n + 1)})
+      if string.byte(text, -1) ~= 43 then text = text .. '+' end
     end
     lane.text, lane.pos = text, 1
   end
   sq.change_lane(c, lane)
-  if was_empty then sq.join_ring(c, lane) end
+end
+
+-- Appends to many lanes: `joining` is a list of lane ids, with the items of each by its id.
+function sq.append_all(c, joining)
+  sq.load_lanes(c, joining)
+  local joins = {}
+  for _, id in ipairs(joining) do
+    local lane = c.lanes[id]
+    if lane.is_new and lane.text == '' then joins[#joins + 1] = lane end
+    append(c, lane, joining[id])
+  end
+  sq.join_rings(c, joins)
 end
 
 -- An item that was there before: to where its age belongs among the lane's first ones.
 function sq.put_back(c, lane, item)
   local was_empty, job, items, is_put = sq.is_empty(c, lane), sq.parse_item(item), {}, false
-  if lane.keys.by_deadline then add_by_deadline(c, lane, item)
+  if lane.by_deadline then add_by_deadline(c, lane, item)
   else
-    for other in string.gmatch(string.sub(lane.text, lane.pos), '[^,+]+') do
-      if not is_put and sq.before(string.sub(job, 3), string.sub(other, 3, (string.find(other, '[*!]') or 0) - 1)) then
+    for other in items_of(lane) do
+      if not is_put and sq.before(string.sub(job, 3), string.sub(sq.parse_item(other), 3)) then
         items[#items + 1], is_put = item, true
       end
       items[#items + 1] = other
@@ -186,19 +220,19 @@ function sq.put_back(c, lane, item)
     lane.text, lane.pos = table.concat(items, ',') .. (is_deep(lane) and '+' or ''), 1
   end
   sq.change_lane(c, lane)
-  if was_empty then sq.join_ring(c, lane) end
+  if was_empty then sq.join_rings(c, {lane}) end
 end
 
 -- A job with a record waits in its lane from now on: before those that are younger.
 function sq.wait_in_lane(c, job, level, name, cost, deadline)
   redis.call('HSET', sq.record(c, job), 'state', 'waiting')
-  redis.call('HSET', c.anchor .. ':waiting', job, sq.RECORD .. ' ' .. name .. (cost and ' ' .. cost or '') .. '\n')
+  redis.call('HSET', c.anchor .. ':laned', job, sq.RECORD .. ' ' .. name .. (cost and ' ' .. cost or '') .. '\n')
   sq.count(c, 'waiting', 1)
-  if c.quotas > 0 then sq.count_queued(c, keys_of(name), 1, 0) end
+  if c.quotas > 0 then sq.count_queued(c, sq.keys_of(name), 1, 0) end
   sq.put_back(c, sq.lane(c, sq.lane_id(level, name)), sq.item(job, cost, deadline))
 end
 
--- Of a waiting job: task (nil: its record says it), lane, cost as text or nil, body.
+-- What `laned` says of a waiting job: task (nil: its record says it), lane, cost as text or nil, body.
 function sq.read_waiting(text)
   local cut = string.find(text, '\n', 1, true)
   local task, lane, cost = string.match(string.sub(text, 1, cut - 1), '^(%S+) (%S+) ?(%S*)$')
@@ -208,12 +242,12 @@ end
 
 -- The job waits no more; its item is dropped when its turn comes. What read_waiting says of it; false when it did not wait.
 function sq.leave_waiting(c, job)
-  local text = redis.call('HGET', c.anchor .. ':waiting', job)
-  if not text then return false end
-  redis.call('HDEL', c.anchor .. ':waiting', job)
+  local text = redis.call('HGET', c.anchor .. ':laned', job)
+  if not text or string.byte(text) == 61 then return false end
+  redis.call('HDEL', c.anchor .. ':laned', job)
   sq.count(c, 'waiting', -1)
   local task, lane, cost, body = sq.read_waiting(text)
-  sq.count_left(c, keys_of(lane), text)
+  if c.quotas > 0 then sq.count_left(c, sq.keys_of(lane), text) end
   return task, lane, cost, body
 end
 
@@ -221,7 +255,7 @@ end
 function sq.drop_from_lane(c, job, at)
   local lane, items, is_gone = sq.lane(c, sq.lane_id(at.level, at.lane)), {}, false
   sq.leave_waiting(c, job)
-  for item in string.gmatch(string.sub(lane.text, lane.pos), '[^,+]+') do
+  for item in items_of(lane) do
     if sq.parse_item(item) == job then is_gone = true else items[#items + 1] = item end
   end
   if not is_gone then
@@ -235,24 +269,23 @@ end
 
 -- What of a lane by deadline was fetched and not served goes back.
 local function return_items(c, lane)
-  local items = {}
-  for item in string.gmatch(string.sub(lane.text, lane.pos), '[^,+]+') do items[#items + 1] = item end
-  for _, item in ipairs(items) do
+  local has_more = is_deep(lane)
+  for item in items_of(lane) do
     local _, _, deadline = sq.parse_item(item)
     redis.call('ZADD', tail_of(c, lane), deadline or 9e15, item)
+    has_more = true
   end
-  local more = #items > 0 or is_deep(lane)
-  lane.text, lane.pos = more and '+' or '', 1
+  lane.text, lane.pos = has_more and '+' or '', 1
 end
 
 -- The lanes that changed, by one command of each kind.
 function sq.save_lanes(c)
   local set, gone = {}, {}
   for lane in pairs(c.changed_lanes) do
-    if lane.keys.by_deadline then return_items(c, lane) end
+    if lane.by_deadline then return_items(c, lane) end
     if lane.pos <= #lane.text then
       set[#set + 1] = lane.id
-      set[#set + 1] = string.sub(lane.text, lane.pos)
+      set[#set + 1] = lane.pos == 1 and lane.text or string.sub(lane.text, lane.pos)
     elseif not lane.is_new then gone[#gone + 1] = lane.id end
   end
   if #set > 0 then sq.many('HSET', c.anchor .. ':lanes', set) end

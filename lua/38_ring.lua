@@ -25,10 +25,20 @@ local function touch(c, level)
   c.moved_rings[level], c.has_moved = true, true
 end
 
-function sq.join_ring(c, lane)
-  local ring = sq.ring_key(c, lane.level)
-  redis.call('ZADD', ring, 'NX', join_time(c, ring, lane.weight or 1), lane.id)
-  touch(c, lane.level)
+-- Lanes that stand nowhere, in the order in which they came.
+function sq.join_rings(c, lanes)
+  local levels = {}
+  for _, lane in ipairs(lanes) do
+    local level = sq.level_of(lane)
+    local ring, values = sq.ring_key(c, level), levels[level]
+    if not values then
+      values = {}
+      levels[level] = values
+      touch(c, level)
+    end
+    values[#values + 1], values[#values + 2] = join_time(c, ring, lane.weight or 1), lane.id
+  end
+  for level, values in pairs(levels) do redis.call('ZADD', sq.ring_key(c, level), 'NX', unpack(values)) end
 end
 
 -- Lanes wait in rooms of this limit, and one of them may be able to pass.
@@ -44,10 +54,11 @@ function sq.set_timer(c, limit, at)
 end
 
 function sq.enter_room(c, lane, limit)
-  local room = sq.room_key(c, lane.level, limit)
+  local level = sq.level_of(lane)
+  local room = sq.room_key(c, level, limit)
   redis.call('ZADD', room, join_time(c, room, lane.weight), lane.id)
-  if not string.find(limit.rooms, lane.level, 1, true) then
-    limit.rooms = limit.rooms .. lane.level
+  if not string.find(limit.rooms, level, 1, true) then
+    limit.rooms = limit.rooms .. level
     sq.change(c, limit)
   end
 end
@@ -67,10 +78,11 @@ end
 -- A lane whose last item is gone leaves where it stands.
 function sq.leave_if_empty(c, lane)
   if not sq.is_empty(c, lane) then return end
-  if redis.call('ZREM', sq.ring_key(c, lane.level), lane.id) == 1 then return touch(c, lane.level) end
+  local level = sq.level_of(lane)
+  if redis.call('ZREM', sq.ring_key(c, level), lane.id) == 1 then return touch(c, level) end
   sq.load_rules(c, {lane})
-  for _, limit in ipairs(lane.limits) do
-    if string.find(limit.rooms, lane.level, 1, true) then sq.leave_room(c, lane.level, {lane.id}, limit) end
+  for _, limit in ipairs(lane) do
+    if string.find(limit.rooms, level, 1, true) then sq.leave_room(c, level, {lane.id}, limit) end
   end
 end
 

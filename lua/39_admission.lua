@@ -1,7 +1,5 @@
 -- The pop of lanes: admits from the ring of a level by fair queueing, charges all of a job's limits or none, and hands the jobs
 -- out through the stream of lane jobs in the same call, so that there is one pending list, one rule of ownership, one recovery.
---   given  job → entry, of the deliveries of lane jobs
---   held   entry → `<job>[ <key>,!<key>…]`: what its end gives back
 -- What must hold: a lane job is admitted only by the take that hands it out; its slots are free at the end of its delivery,
 -- whatever that end is; a call looks at a bounded number of lanes.
 
@@ -28,25 +26,29 @@ end
 
 -- The limit that is closed to a job of this lane, and until when; nil when all are open.
 local function first_closed(c, lane, cost)
-  for j, limit in ipairs(lane.limits) do
-    local till = sq.closed_until(c, limit, lane.keys.metered[j] and cost or 1)
-    if till ~= nil then return limit, till end
+  for j = 1, #lane do
+    local till = sq.closed_until(c, lane[j], sq.price(lane, j, cost))
+    if till ~= nil then return lane[j], till end
   end
 end
 
 -- Wider limits come later in a lane's keys: whoever queues there was before us. `from`: the limit whose turn it is.
 local function first_queue(lane, from)
-  local has_passed = from == nil
-  for _, limit in ipairs(lane.limits) do
-    if has_passed and string.find(limit.rooms, lane.level, 1, true) then return limit end
+  local has_passed, level = from == nil, sq.level_of(lane)
+  for _, limit in ipairs(lane) do
+    if has_passed and limit.rooms ~= '' and string.find(limit.rooms, level, 1, true) then return limit end
     has_passed = has_passed or limit == from
   end
 end
 
-local function charge_all(c, lane, cost)
-  local held = {}
-  for j, limit in ipairs(lane.limits) do held[#held + 1] = sq.charge(c, limit, lane.keys.metered[j] and cost or 1) end
-  return table.concat(held, ',')
+-- What the end of a delivery has to give back: keys parted by commas, with a ! before those of probes.
+local function marks_of(lane)
+  local marks = ''
+  for j = 1, #lane do
+    local mark = sq.mark_of(lane[j])
+    if mark then marks = marks == '' and mark or marks .. ',' .. mark end
+  end
+  return marks
 end
 
 -- An item whose job is not to run: it was cancelled, or its deadline is past. Whether that was so.
@@ -57,29 +59,57 @@ local function is_dropped(c, job, deadline)
   end
   if not deadline or deadline >= c.now then return false end
   local task = sq.leave_waiting(c, job)
-  if task ~= false then sq.expire(c, job, task, sq.lateness(c, nil, nil, deadline)) end
+  if task ~= false then sq.expire(c, job, task, string.format('its time was over %.1f s ago', (c.now - deadline) / 1000)) end
   return true
 end
 
--- Admits up to k jobs of a lane into `out` (job, held, lane). How many; the limit that it has to queue for, if one; until when
+-- The lane's next job that is to run: job, cost, and the place behind its item; nil when there is none.
+local function next_job(c, lane)
+  for _ = 1, sq.TAKE do
+    local item, behind = sq.peek(c, lane)
+    if not item then return nil end
+    local job, cost, deadline = sq.parse_item(item)
+    if (c.dropped == 0 and not deadline) or not is_dropped(c, job, deadline) then return job, cost, behind end
+    sq.step_past(c, lane, behind)
+  end
+end
+
+-- Up to k jobs that all cost 1, charged together. How many.
+local function admit_alike(c, lane, k, out)
+  for j = 1, #lane do k = sq.room_for(lane[j], k) end
+  local n, marks, i = 0, marks_of(lane), #out
+  while n < k do
+    local job, _, behind = next_job(c, lane)
+    if not job then break end
+    out[i + 1], out[i + 2], out[i + 3] = job, marks, lane
+    n, i, lane.pos = n + 1, i + 3, behind
+  end
+  for j = 1, n > 0 and #lane or 0 do sq.charge(c, lane[j], n, n) end
+  c.changed_lanes[lane] = true
+  return n
+end
+
+-- The next job, charged by its own cost.
+local function admit_one(c, lane, job, cost, behind, out)
+  local i = #out
+  out[i + 1], out[i + 2], out[i + 3] = job, marks_of(lane), lane
+  for j = 1, #lane do sq.charge(c, lane[j], 1, sq.price(lane, j, cost)) end
+  sq.step_past(c, lane, behind)
+  return 1
+end
+
+-- Admits up to k jobs of a lane into `out` (job, marks, lane). How many; the limit that it has to queue for, if one; until when
 -- that is closed (nil: it is open, others were there before).
 local function serve_lane(c, lane, k, from, out)
-  local n, seen = 0, 0
-  while n < k and seen < sq.TAKE do
-    local item, behind = sq.peek(c, lane)
-    if not item then return n end
-    local job, cost, deadline = sq.parse_item(item)
-    seen = seen + 1
-    if not is_dropped(c, job, deadline) then
-      local limit, till = first_closed(c, lane, cost)
-      if limit then return n, limit, till end
-      local queue = n == 0 and first_queue(lane, from)
-      if queue then return 0, queue, nil end
-      local i = #out
-      out[i + 1], out[i + 2], out[i + 3] = job, charge_all(c, lane, cost), lane
-      n = n + 1
-    end
-    sq.step_past(c, lane, behind)
+  local n = 0
+  while n < k do
+    local job, cost, behind = next_job(c, lane)
+    if not job then return n end
+    local limit, till = first_closed(c, lane, cost)
+    if limit then return n, limit, till end
+    local queue = n == 0 and first_queue(lane, from)
+    if queue then return 0, queue, nil end
+    n = n + (lane.metered and admit_one(c, lane, job, cost, behind, out) or admit_alike(c, lane, k - n, out))
   end
   return n
 end
@@ -187,39 +217,39 @@ local function serve_ring(c, level, want, out)
   return n, #candidates
 end
 
--- Gives back what an admitted job had taken that will not run.
-local function undo(c, held, lane)
-  for key in string.gmatch(held, '[^,!]+') do sq.discharge(c, c.limits[key], nil, false) end
-  for _, limit in ipairs(lane.limits) do sq.refund(c, limit, 1) end
+-- An admitted job that is not there any more (a stranger took it) gives everything back.
+local function undo(c, marks, lane)
+  for key in string.gmatch(marks, '[^,!]+') do sq.discharge(c, c.limits[key], nil, false) end
+  for _, limit in ipairs(lane) do sq.refund(c, limit, 1) end
   sq.count(c, 'purged', 1)
 end
 
--- The admitted jobs as entries of the stream of lane jobs. How many there are.
+-- Field and value of the entry of an admitted job.
+local function entry_of(c, job, text)
+  if string.byte(text) == 64 then
+    redis.call('HSET', sq.record(c, job), 'state', 'pending')
+    return sq.RECORD, job
+  end
+  local cut = string.find(text, '\n', 1, true)
+  return job .. ' ' .. string.sub(text, 1, cut - 1), string.sub(text, cut + 1)
+end
+
+-- The admitted jobs (`out`: job, marks, lane) as entries of the stream of lane jobs; from now on `laned` names the delivery. How many.
 local function add_entries(c, out)
-  local jobs, given, held, added = {}, {}, {}, 0
+  local jobs, laned = {}, {}
   for i = 1, #out, 3 do jobs[#jobs + 1] = out[i] end
-  for i, text in ipairs(redis.call('HMGET', c.anchor .. ':waiting', unpack(jobs))) do
-    local job, keys, lane = out[3 * i - 2], out[3 * i - 1], out[3 * i]
-    if not text then undo(c, keys, lane)
+  for i, text in ipairs(redis.call('HMGET', c.anchor .. ':laned', unpack(jobs))) do
+    local job, marks, lane = jobs[i], out[3 * i - 1], out[3 * i]
+    if not text or string.byte(text) == 61 then undo(c, marks, lane)
     else
-      local cut, entry = string.find(text, '\n', 1, true), nil
-      sq.count_left(c, lane.keys, text)
-      if string.byte(text) == 64 then
-        entry = sq.add(c, sq.LANES, sq.RECORD, job)
-        redis.call('HSET', sq.record(c, job), 'state', 'pending')
-      else entry = sq.add(c, sq.LANES, job .. ' ' .. string.sub(text, 1, cut - 1), string.sub(text, cut + 1)) end
-      given[#given + 1], given[#given + 2] = job, entry
-      held[#held + 1], held[#held + 2] = entry, keys == '' and job or job .. ' ' .. keys
-      added = added + 1
+      local entry = sq.add(c, sq.LANES, entry_of(c, job, text))
+      laned[#laned + 1], laned[#laned + 2] = job, marks == '' and '=' .. entry or '=' .. entry .. ' ' .. marks
+      if c.quotas > 0 then sq.count_left(c, sq.keys_of(sq.name_of(lane)), text) end
     end
   end
-  redis.call('HDEL', c.anchor .. ':waiting', unpack(jobs))
-  if added > 0 then
-    redis.call('HSET', c.anchor .. ':given', unpack(given))
-    redis.call('HSET', c.anchor .. ':held', unpack(held))
-  end
+  if #laned > 0 then redis.call('HSET', c.anchor .. ':laned', unpack(laned)) end
   sq.count(c, 'waiting', -#jobs)
-  return added
+  return #laned / 2
 end
 
 -- Up to `want` jobs of the lanes of a level as rows. What a stranger added to the stream is read with them.
@@ -241,25 +271,18 @@ function sq.admit_lanes(c, me, level, want, rows)
   for _, raw in ipairs(entries) do sq.admit(c, sq.LANES, raw, rows) end
 end
 
--- The jobs of these deliveries; a text that no job has where one is over.
-function sq.admitted_jobs(c, entries)
-  local jobs = redis.call('HMGET', c.anchor .. ':held', unpack(entries))
-  for i, text in ipairs(jobs) do jobs[i] = text and string.match(text, '^%S+') or '-' end
-  return jobs
-end
-
--- These deliveries of lane jobs are over: what they held is free. `outcome` as in sq.discharge.
-function sq.end_admissions(c, entries, outcome)
-  local texts, jobs, keys = redis.call('HMGET', c.anchor .. ':held', unpack(entries)), {}, {}
-  for _, text in ipairs(texts) do
-    if text then
-      local job, held = string.match(text, '^(%S+) ?(.*)$')
-      jobs[#jobs + 1] = job
-      for mark, key in string.gmatch(held, '(!?)([^,!]+)') do keys[#keys + 1] = {key, mark == '!'} end
+-- These deliveries of lane jobs are over: what they held is free. `jobs` as the caller names them; a name that is not that of the
+-- delivery changes nothing. `outcome` as in sq.discharge.
+function sq.end_admissions(c, entries, jobs, outcome)
+  local over = {}
+  for i, text in ipairs(redis.call('HMGET', c.anchor .. ':laned', unpack(jobs))) do
+    local entry = entries[i]
+    if text and (text == '=' .. entry or string.sub(text, 1, #entry + 2) == '=' .. entry .. ' ') then
+      over[#over + 1] = jobs[i]
+      if #text > #entry + 1 then
+        for mark, key in string.gmatch(string.sub(text, #entry + 3), '(!?)([^,!]+)') do sq.discharge(c, sq.limit(c, key), outcome, mark == '!') end
+      end
     end
   end
-  if #jobs == 0 then return end
-  redis.call('HDEL', c.anchor .. ':held', unpack(entries))
-  redis.call('HDEL', c.anchor .. ':given', unpack(jobs))
-  for _, one in ipairs(keys) do sq.discharge(c, sq.limit(c, one[1]), outcome, one[2]) end
+  if #over > 0 then redis.call('HDEL', c.anchor .. ':laned', unpack(over)) end
 end

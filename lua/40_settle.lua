@@ -35,7 +35,15 @@ local function read_wait(o)
   sq.step_name(name)
 end
 
--- Reads `ok level k line entry…` and `outcome level entry n pairs…` from args[i] on.
+-- k jobs of lanes from args[i] on.
+local function read_jobs(args, i, k)
+  if i + k - 1 > #args then sq.refuse('INVALID', 'fewer jobs than entries, ' .. k) end
+  local jobs = {unpack(args, i, i + k - 1)}
+  for j, job in ipairs(jobs) do jobs[j] = sq.job(job) end
+  return jobs
+end
+
+-- Reads `ok level k line entry…` (of lane jobs: entry… job…) and `outcome level entry n pairs…` from args[i] on.
 function sq.read_settlements(args, i)
   local list, jobs = {}, 0
   while args[i] do
@@ -45,6 +53,7 @@ function sq.read_settlements(args, i)
       local k = sq.whole(args[i + 2], 'count of completions', 1, sq.BATCH)
       one.line, one.entries = sq.text(args[i + 3], 'line', 65536), read_entries(args, i + 4, k)
       i, jobs = i + 4 + k, jobs + k
+      if level == sq.LANES then one.jobs, i = read_jobs(args, i, k), i + k end
     else
       if not settlers[outcome] then sq.refuse('INVALID', 'unknown outcome ' .. sq.shown(outcome)) end
       one.entry = sq.entry(args[i + 2])
@@ -75,27 +84,32 @@ local function want(report, level, entry)
   report.wanted[#report.wanted + 1] = entry
 end
 
--- Of these entries: those that the caller may settle as plain completions, in the order they came.
+-- Of these entries: those that the caller may settle as plain completions, in the order they came, and their jobs if they are
+-- of lanes.
 local function settleable(c, me, one, report)
-  local awaited = sq.awaited(c, one.level, one.entries)
-  if me.clean and not awaited then return one.entries end
-  local own = {}
-  for _, entry in ipairs(one.entries) do
+  local awaited = sq.awaited(c, one.level, one.entries, one.jobs)
+  if me.clean and not awaited then return one.entries, one.jobs end
+  local own, jobs = {}, one.jobs and {}
+  for i, entry in ipairs(one.entries) do
     if not me.clean and sq.owner(c, one.level, entry) ~= me.id then refuse(report, one.level, entry)
     elseif awaited and awaited[entry] and sq.owner(c, one.level, entry) == me.id then
       want(report, one.level, entry)
-    else own[#own + 1] = entry end
+    else
+      own[#own + 1] = entry
+      if jobs then jobs[#own] = one.jobs[i] end
+    end
   end
-  return own
+  return own, jobs
 end
 
 local function settle_plain(c, me, one, report)
-  local entries, stream = settleable(c, me, one, report), sq.stream(c, one.level)
+  local entries, jobs = settleable(c, me, one, report)
+  local stream = sq.stream(c, one.level)
   if #entries == 0 then return end
-  local journals = c.journals > 0 and sq.journals_of(c, one.level, entries)
+  local journals = c.journals > 0 and sq.journals_of(c, one.level, entries, jobs)
   if c.marks + c.cancels > 0 then
-    for _, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry, 'completed') end
-  elseif one.level == sq.LANES then sq.end_admissions(c, entries, 'completed') end
+    for i, entry in ipairs(entries) do sq.forget_delivery(c, one.level, entry, jobs and jobs[i], 'completed') end
+  elseif jobs then sq.end_admissions(c, entries, jobs, 'completed') end
   local live = redis.call('XACK', stream, sq.GROUP, unpack(entries))
   if live == #entries then redis.call('XDEL', stream, unpack(entries))
     if journals then sq.forget_journals(c, journals) end
@@ -133,8 +147,8 @@ local function back_into_lane(c, job, delay, closes)
   if c.flow == 0 or not r[1] then return false end
   local lane, has_closed = sq.lane(c, sq.lane_id(r[3], r[1])), false
   sq.load_rules(c, {lane})
-  for j, limit in ipairs(lane.limits) do
-    if closes(limit, j == #lane.limits) then
+  for j, limit in ipairs(lane) do
+    if closes(limit, j == #lane) then
       sq.shut(c, limit, delay)
       has_closed = true
     end
@@ -215,7 +229,7 @@ local function settle_single(c, me, one, report)
   local row = sq.row(c, level, entry)
   if not row then
     sq.count(c, 'purged', 1)
-    sq.forget_delivery(c, level, entry)
+    sq.forget_delivery(c, level, entry, '-')
     sq.remove(c, level, entry)
     return refuse(report, level, entry)
   end
@@ -224,7 +238,7 @@ local function settle_single(c, me, one, report)
   if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, entry, row) end
   one.options.by = me.id
   one.options.task = task
-  sq.forget_delivery(c, level, entry, not one.options.neutral and TOLD_BREAKERS[outcome] or nil)
+  sq.forget_delivery(c, level, entry, job, not one.options.neutral and TOLD_BREAKERS[outcome] or nil)
   settlers[outcome](c, job, one.options)
   sq.remove(c, level, entry)
 end

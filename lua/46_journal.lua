@@ -60,9 +60,8 @@ function sq.forget_journal(c, job)
 end
 
 -- The keys of the journals that plain jobs would have.
-function sq.journals_of(c, level, entries)
+function sq.journals_of(c, level, entries, jobs)
   local keys = {}
-  local jobs = level == sq.LANES and sq.admitted_jobs(c, entries)
   for i, entry in ipairs(entries) do keys[i] = key_of(c, jobs and jobs[i] or level .. '-' .. entry) end
   return keys
 end

@@ -36,14 +36,17 @@ function sq.add_laned(c, level, task, name, cost, bodies)
     values[#values + 1] = head .. body
     join(c, level, name, sq.item(job, cost), #body)
   end
-  if #values > 0 then sq.many('HSET', c.anchor .. ':waiting', values) end
+  if #values > 0 then
+    c.laned = c.laned or {}
+    for _, value in ipairs(values) do c.laned[#c.laned + 1] = value end
+  end
   return #bodies
 end
 
 -- Adds a job that gets a record; its id.
 function sq.add_recorded(c, level, name, cost, deadline, size)
   local job = draw(c, level)
-  redis.call('HSET', c.anchor .. ':waiting', job, sq.RECORD .. size .. ' ' .. name .. (cost and ' ' .. cost or '') .. '\n')
+  redis.call('HSET', c.anchor .. ':laned', job, sq.RECORD .. size .. ' ' .. name .. (cost and ' ' .. cost or '') .. '\n')
   join(c, level, name, sq.item(job, cost, deadline), size)
   return job
 end
@@ -52,7 +55,7 @@ end
 local function drop_oldest(c, lane, most)
   for _ = 1, most do
     local is_over = false
-    for _, limit in ipairs(lane.limits) do
+    for _, limit in ipairs(lane) do
       local rule = limit.rule
       is_over = is_over or rule.over == 'drop' and (limit.queued > (rule.most or 1e15) or limit.bytes > (rule.bytes or 1e15))
     end
@@ -61,25 +64,27 @@ local function drop_oldest(c, lane, most)
     local job = sq.parse_item(item)
     local task = sq.leave_waiting(c, job)
     sq.step_past(c, lane, behind)
-    if task ~= false then sq.finish_job(c, job, task, 'cancelled', 'dropped: newer jobs of ' .. lane.name .. ' came while its quota was full') end
+    if task ~= false then sq.finish_job(c, job, task, 'cancelled', 'dropped: newer jobs of ' .. sq.name_of(lane) .. ' came while its quota was full') end
+  end
+end
+
+local function apply_quotas(c)
+  for _, id in ipairs(c.joining) do
+    local lane, items = c.lanes[id], c.joining[id]
+    sq.load_rules(c, {lane})
+    sq.count_queued(c, sq.keys_of(sq.name_of(lane)), #items, items.bytes)
+    drop_oldest(c, lane, #items + 1)
+    sq.leave_if_empty(c, lane)
   end
 end
 
 -- What add_laned and add_recorded gathered goes into its lanes.
 function sq.join_lanes(c)
   if not c.joining then return end
-  sq.load_lanes(c, c.joining)
-  for _, id in ipairs(c.joining) do
-    local lane, items = c.lanes[id], c.joining[id]
-    sq.append(c, lane, items)
-    sq.count(c, 'waiting', #items)
-    if c.quotas > 0 then
-      sq.load_rules(c, {lane})
-      sq.count_queued(c, lane.keys, #items, items.bytes)
-      drop_oldest(c, lane, #items + 1)
-      sq.leave_if_empty(c, lane)
-    end
-  end
+  if c.laned then sq.many('HSET', c.anchor .. ':laned', c.laned) end
+  for _, id in ipairs(c.joining) do sq.count(c, 'waiting', #c.joining[id]) end
+  sq.append_all(c, c.joining)
+  if c.quotas > 0 then apply_quotas(c) end
 end
 
 -- How much a job that waits weighs for quotas: its body's bytes.

@@ -20,7 +20,7 @@ end
 
 -- A cancelled job's entry that was left to be dropped.
 local function drop_tomb(c, level, entry)
-  sq.forget_delivery(c, level, entry)
+  sq.forget_delivery(c, level, entry, '-')       -- lane jobs leave none
   sq.switch(c, 'tombs', -1)
   sq.count(c, 'tombs:' .. level, -1)
   redis.call('XACK', sq.stream(c, level), sq.GROUP, entry)
@@ -30,7 +30,7 @@ end
 local function cancelled(c, level, entry, fields)
   local job, task = sq.job_of(level, entry, fields)
   sq.finish_job(c, job, task, 'cancelled')
-  sq.forget_delivery(c, level, entry)
+  sq.forget_delivery(c, level, entry, job)
   sq.remove(c, level, entry)
 end
 
@@ -38,7 +38,7 @@ end
 local function malformed(c, level, entry, fields, sentence)
   local job = level .. '-' .. entry
   redis.call('HSET', sq.record(c, job), 'level', level, 'task', '?', 'body', sq.shown(fields[2]), 'created', c.now)
-  sq.forget_delivery(c, level, entry)
+  sq.forget_delivery(c, level, entry, level == sq.LANES and fields[1] == sq.RECORD and fields[2] or job)
   sq.remove(c, level, entry)
   sq.bury(c, job, 'malformed', sentence, '')
 end
@@ -52,7 +52,7 @@ local function open(c, level, entry, fields, rows)
   local late = (r[5] or r[10]) and sq.lateness(c, r[5], r[3], r[10])
   if late then
     sq.expire(c, fields[2], r[1], late)
-    sq.forget_delivery(c, level, entry)
+    sq.forget_delivery(c, level, entry, fields[2])
     sq.remove(c, level, entry)
     return false
   end

@@ -36,10 +36,9 @@ function sq.find(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task')
   local level, entry = string.match(job, '^(%d)-(.+)$')
   if r[1] == 'dead' then return {place = 'dead', task = r[4]} end
-  local entry_of_lane = c.flow > 0 and redis.call('HGET', c.anchor .. ':given', job)
-  if entry_of_lane then r[1], r[2], r[3] = 'pending', sq.LANES, entry_of_lane end
-  local text = c.flow > 0 and not entry_of_lane and redis.call('HGET', c.anchor .. ':waiting', job)
-  if text then return in_lane(job, text, r[4]) end
+  local text = c.flow > 0 and redis.call('HGET', c.anchor .. ':laned', job)
+  if text and string.byte(text) ~= 61 then return in_lane(job, text, r[4]) end
+  if text then r[1], r[2], r[3] = 'pending', sq.LANES, string.match(text, '^=(%S+)') end
   if r[1] == 'waiting' then return {place = 'suspended', level = r[2], task = r[4]} end
   if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
   if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
@@ -79,7 +78,7 @@ end
 -- It was given, but nobody runs it at the moment.
 local function drop_given(c, job, at)
   sq.finish_job(c, job, at.task, 'cancelled')
-  sq.forget_delivery(c, at.level, at.entry)
+  sq.forget_delivery(c, at.level, at.entry, job)
   sq.remove(c, at.level, at.entry)
   if at.owner == 'lost' then sq.renew_lost(c, at.level) else sq.switch(c, 'suspects', -1) end
 end

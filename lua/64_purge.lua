@@ -24,7 +24,7 @@ local function purge_entry(c, level, raw)
     sq.finish_job(c, job, task, 'cancelled')
     sq.count(c, 'pending:' .. level, -1)
   end
-  sq.forget_delivery(c, level, entry)
+  sq.forget_delivery(c, level, entry, job)
   redis.call('XDEL', sq.stream(c, level), entry)
   return removed
 end
@@ -69,7 +69,7 @@ end
 
 -- What waits in lanes, lane by lane: a few lanes a step, STEP jobs at most.
 local function purge_waiting(c, bound)
-  local left, removed = bound == '0' and redis.call('HLEN', c.anchor .. ':waiting') or sq.whole(bound, 'bound', 0, 1e9), 0
+  local left, removed = bound == '0' and redis.call('HLEN', c.anchor .. ':laned') or sq.whole(bound, 'bound', 0, 1e9), 0
   local ids = {}
   for i, value in ipairs(c.flow > 0 and left > 0 and redis.call('HSCAN', c.anchor .. ':lanes', 0, 'COUNT', 50)[2] or {}) do
     if i % 2 == 1 then ids[#ids + 1] = value end

@@ -6,7 +6,7 @@
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
   'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended',
-  'lanes', 'waiting', 'dropped', 'given', 'held', 'timers', 'state', 'limits', 'declared', 'overrides',
+  'lanes', 'laned', 'dropped', 'timers', 'state', 'limits', 'declared', 'overrides',
   'schedules', 'releases'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
@@ -18,7 +18,7 @@ local function refuse_if_used(c)
   local ready, delayed, dead = 0, redis.call('ZCARD', c.anchor .. ':delayed'), redis.call('ZCARD', c.anchor .. ':dead')
   for level = 0, 9 do ready = ready + jobs_of(c, level) end
   if c.flow > 0 then ready = ready + jobs_of(c, sq.LANES) end
-  local waiting = redis.call('HLEN', c.anchor .. ':waiting') + redis.call('ZCARD', c.anchor .. ':suspended')
+  local waiting = redis.call('HLEN', c.anchor .. ':laned') + redis.call('ZCARD', c.anchor .. ':suspended')
   if ready + delayed + dead + waiting > 0 then
     sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d waiting, %d delayed, %d dead; let them end, or purge them',
       ready, waiting, delayed, dead))

@@ -169,13 +169,11 @@ end
 -- Jobs that wait in lanes, in no order.
 local function list_waiting(c, start, count)
   local cursor, rows = start == '-' and '0' or sq.num(sq.whole(start, 'start', 0, 1.8e19)), {}
-  local found = redis.call('HSCAN', c.anchor .. ':waiting', cursor, 'COUNT', count)
+  local found = redis.call('HSCAN', c.anchor .. ':laned', cursor, 'COUNT', count)
   for i = 1, #found[2], 2 do
-    local task, lane = sq.read_waiting(found[2][i + 1])
-    rows[#rows + 1] = brief(c, found[2][i], task, {'lane', lane})
-    if task then
-      rows[#rows][#rows[#rows] + 1] = 'state'
-      rows[#rows][#rows[#rows] + 1] = 'waiting'
+    if string.byte(found[2][i + 1]) ~= 61 then
+      local task, lane = sq.read_waiting(found[2][i + 1])
+      rows[#rows + 1] = brief(c, found[2][i], task, task and {'lane', lane, 'state', 'waiting'} or {'lane', lane})
     end
   end
   return found[1] == '0' and '' or found[1], rows
@@ -231,7 +229,8 @@ end
 local function distance(c, counts)
   local off = math.abs((counts.delayed or 0) - redis.call('ZCARD', c.anchor .. ':delayed'))
     + math.abs((counts.dead or 0) - redis.call('ZCARD', c.anchor .. ':dead'))
-    + math.abs((counts.waiting or 0) - redis.call('HLEN', c.anchor .. ':waiting') - redis.call('ZCARD', c.anchor .. ':suspended'))
+    + math.abs((counts.waiting or 0) + (counts['active:' .. sq.LANES] or 0)
+      - redis.call('HLEN', c.anchor .. ':laned') - redis.call('ZCARD', c.anchor .. ':suspended'))
   for level in string.gmatch(c.levels, '%w') do
     local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
     local given = not pending.err and pending[1] or 0

@@ -50,12 +50,12 @@ local function say_place_in_lane(c, lane, id, say)
     is_found = is_found or sq.parse_item(item) == id
     if not is_found then ahead = ahead + 1 end
   end
-  if not is_found and not lane.keys.by_deadline then
+  if not is_found and not lane.by_deadline then
     local at = redis.call('LPOS', c.anchor .. ':lane:' .. lane.id, id, 'MAXLEN', 10000)
-    if not at then return say('lane ' .. lane.name .. ': behind more than ' .. ahead .. ' of its ' .. sq.depth_of(c, lane)) end
+    if not at then return say('lane ' .. sq.name_of(lane) .. ': behind more than ' .. ahead .. ' of its ' .. sq.depth_of(c, lane)) end
     ahead = ahead + at
   end
-  say('lane ' .. lane.name .. ': behind ' .. ahead .. ' of its ' .. sq.depth_of(c, lane) .. (lane.keys.by_deadline and ', which go by deadline' or ''))
+  say('lane ' .. sq.name_of(lane) .. ': behind ' .. ahead .. ' of its ' .. sq.depth_of(c, lane) .. (lane.by_deadline and ', which go by deadline' or ''))
 end
 
 -- What keeps a limit closed to a job of this cost.
@@ -78,14 +78,14 @@ local function say_lane(c, id, at, say)
   local lane = sq.lane(c, sq.lane_id(at.level, at.lane))
   say_place_in_lane(c, lane, id, say)
   local place, limit = sq.place_of(c, lane)
-  if place == 'ring' then say('the lane can move: number ' .. (redis.call('ZRANK', sq.ring_key(c, lane.level), lane.id) + 1) .. ' of the '
-    .. redis.call('ZCARD', sq.ring_key(c, lane.level)) .. ' whose turn comes at level ' .. lane.level)
+  if place == 'ring' then say('the lane can move: number ' .. (redis.call('ZRANK', sq.ring_key(c, at.level), lane.id) + 1) .. ' of the '
+    .. redis.call('ZCARD', sq.ring_key(c, at.level)) .. ' whose turn comes at level ' .. at.level)
   elseif limit then
-    local room = sq.room_key(c, lane.level, limit)
+    local room = sq.room_key(c, at.level, limit)
     say('the lane waits for limit ' .. place .. ', number ' .. (redis.call('ZRANK', room, lane.id) + 1) .. ' of ' .. redis.call('ZCARD', room))
   end
   sq.load_rules(c, {lane})
-  for j, one in ipairs(lane.limits) do say_limit(c, one, lane.keys.metered[j] and tonumber(at.cost or 1) or 1, say) end
+  for j, one in ipairs(lane) do say_limit(c, one, sq.price(lane, j, tonumber(at.cost or 1)), say) end
 end
 
 -- How many jobs of its level stand before it (counted up to 1,000), and which levels may go first.

@@ -55,12 +55,15 @@ local function limits(anchor, args)
   return rows
 end
 
--- Who holds slots of it: up to ten jobs, looked for among the first 1,000 deliveries of lane jobs.
+-- Who holds it: up to ten jobs, looked for among the first 500 lane jobs that run.
 local function holders(c, key)
-  local found, names = redis.call('HSCAN', c.anchor .. ':held', 0, 'COUNT', 1000)[2], {}
-  for i = 2, #found, 2 do
-    local job, held = string.match(found[i], '^(%S+) ?(.*)$')
-    if #names < 10 and string.find(',' .. string.gsub(held, '!', '') .. ',', ',' .. key .. ',', 1, true) then names[#names + 1] = job end
+  local names, jobs = {}, {}
+  for i, raw in ipairs(redis.call('XRANGE', sq.stream(c, sq.LANES), '-', '+', 'COUNT', 500)) do
+    jobs[i] = sq.job_of(sq.LANES, raw[1], raw[2]) or '-'
+  end
+  for i, text in ipairs(#jobs > 0 and redis.call('HMGET', c.anchor .. ':laned', unpack(jobs)) or {}) do
+    local held = string.match(text or '', '^=%S+ (.*)$')
+    if held and #names < 10 and string.find(',' .. string.gsub(held, '!', '') .. ',', ',' .. key .. ',', 1, true) then names[#names + 1] = jobs[i] end
   end
   return table.concat(names, ' ')
 end
@@ -81,10 +84,11 @@ end
 
 -- Where a lane stands: ring, or the limit whose room it is in.
 function sq.place_of(c, lane)
-  if redis.call('ZSCORE', sq.ring_key(c, lane.level), lane.id) then return 'ring' end
+  local level = sq.level_of(lane)
+  if redis.call('ZSCORE', sq.ring_key(c, level), lane.id) then return 'ring' end
   sq.load_rules(c, {lane})
-  for _, one in ipairs(lane.limits) do
-    if redis.call('ZSCORE', sq.room_key(c, lane.level, one), lane.id) then return one.key, one end
+  for _, one in ipairs(lane) do
+    if redis.call('ZSCORE', sq.room_key(c, level, one), lane.id) then return one.key, one end
   end
   return ''
 end
@@ -94,7 +98,7 @@ function sq.depth_of(c, lane)
   local n = 0
   for _ in string.gmatch(lane.text, '[^,+]+') do n = n + 1 end
   if string.sub(lane.text, -1) ~= '+' then return n end
-  return n + redis.call(lane.keys.by_deadline and 'ZCARD' or 'LLEN', c.anchor .. ':lane:' .. lane.id)
+  return n + redis.call(lane.by_deadline and 'ZCARD' or 'LLEN', c.anchor .. ':lane:' .. lane.id)
 end
 
 -- now, cursor, count -> {next cursor, {level, lane, waiting, ms since the oldest came, where, weight} …}
@@ -109,7 +113,7 @@ local function lanes(anchor, args)
     local since = string.match(lane.text, '^%d%-(%d+)')
     local place = sq.place_of(c, lane)
     sq.load_rules(c, {lane})
-    rows[#rows + 1] = {lane.level, lane.name, sq.depth_of(c, lane), since and math.max(0, c.mono - since) or 0, place, tostring(lane.weight)}
+    rows[#rows + 1] = {sq.level_of(lane), sq.name_of(lane), sq.depth_of(c, lane), since and math.max(0, c.mono - since) or 0, place, tostring(lane.weight)}
   end
   return rows
 end

@@ -74,8 +74,8 @@ PLANTS: dict[str, Edit] = {
     ),
     "a revoked consumer completes in bulk": Edit(
         SETTLE,
-        "if me.clean and not awaited then return one.entries end",
-        "if not awaited then return one.entries end",
+        "if me.clean and not awaited then return one.entries, one.jobs end",
+        "if not awaited then return one.entries, one.jobs end",
     ),
     "outcomes are unchecked": Edit(
         SETTLE, "if sq.owner(c, level, entry) ~= me.id then return refuse(report, level, entry) end", ""
