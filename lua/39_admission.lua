@@ -59,7 +59,9 @@ local function is_dropped(c, job, deadline)
   end
   if not deadline or deadline >= c.now then return false end
   local task = sq.leave_waiting(c, job)
-  if task ~= false then sq.expire(c, job, task, string.format('its time was over %.1f s ago', (c.now - deadline) / 1000)) end
+  if task == false then return true end
+  local r = redis.call('HMGET', sq.record(c, job), 'expires', 'attempt', 'deadline')
+  sq.expire(c, job, task, sq.lateness(c, r[1], r[2], r[3] or deadline))
   return true
 end
 
