@@ -11,8 +11,11 @@ datetime.datetime(2026, 11, 30, 8, 0, tzinfo=datetime.timezone.utc)
 """
 
 from streamq.errors import BadSchedule
+from streamq.schedules.blackout import Blackout
+from streamq.schedules.jitter import jitter
 from streamq.schedules.parsing import parse
 from streamq.schedules.timetable import Timetable
 from streamq.schedules.walltime import DstPolicy, Fold, Gap
+from streamq.schedules.window import Window
 
-__all__ = ["BadSchedule", "DstPolicy", "Fold", "Gap", "Timetable", "parse"]
+__all__ = ["BadSchedule", "Blackout", "DstPolicy", "Fold", "Gap", "Timetable", "Window", "jitter", "parse"]

@@ -35,6 +35,8 @@ def assemble(draft: Draft, place: Place) -> Timetable:
         return _once(draft, draft.date, place)
     if draft.step is not None and draft.said() <= _OF_INTERVALS:
         return _interval(draft, draft.step, place)
+    if draft.between is not None and draft.step is None:
+        raise draft.refuse("must say how often between those times, as in 'every 15 minutes'")
     if draft.offset is not None:
         raise draft.refuse("has an offset from UTC, which goes with one date only: name a zone")
     calendar = Calendar(chosen_days(draft, place), _times(draft), place.zone, place.policy)
@@ -74,8 +76,6 @@ def _times(draft: Draft) -> Times:
         return Fields(minutes=tuple(sorted(set(draft.past))))
     if draft.step is not None:
         return _spread(draft, draft.step)
-    if draft.between is not None:
-        raise draft.refuse("must say how often between those times, as in 'every 15 minutes'")
     return Listed(tuple(sorted(set(draft.times))) or (0,))
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from streamq.errors import BadSchedule
 from streamq.schedules.clock import clock_words
-from streamq.schedules.days import ALL_MONTHS, ALL_WEEKDAYS, EVERY_DAY, DayRule, Days, Stride, Unit
+from streamq.schedules.days import ALL_MONTHS, ALL_WEEKDAYS, EVERY_DAY, DayRule, Days, Stride, Unit, joined
 from streamq.schedules.draft import Draft, Place
 
 __all__ = ["chosen_days"]
@@ -22,6 +22,7 @@ def chosen_days(draft: Draft, place: Place) -> Days:
         raise _which_turn(draft, unit, count, place)
     months = _months(draft)
     rules, months = _by_unit(draft, unit, months, since)
+    rules = joined(rules)
     if since is None:
         return Days(rules, months)
     return Days(rules, months, Stride(count, unit if count > 1 else "day", since))

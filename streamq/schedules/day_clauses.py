@@ -92,17 +92,22 @@ def ordinal_days(cursor: Cursor, draft: Draft, place: Place) -> str | None:
 def named_days(cursor: Cursor, draft: Draft, place: Place) -> str | None:
     """``on weekdays``, ``mondays``, ``on monday`` beside ``every week``, ``on 25 december`` beside ``every year``."""
     before = cursor.place
-    cursor.take("on")
+    said = bool(cursor.take("on"))
     if day_months := cursor.several(read_day_of_month):
         return _yearly(draft, day_months)
     found = cursor.several(read_weekdays)
     if not found:
-        cursor.place = before
-        return None
+        if said:
+            cursor.take("the")
+            cursor.missed()
+        return "days" if said else None
     weekdays = _union(found)
     if not all(plural for _, plural in found) and not (draft.stride or draft.step or draft.rules):
-        said = " ".join(cursor.words[before : cursor.place])
-        raise ambiguous(said, days_words(Days(frozenset({DayRule(0, weekdays)}))), "a date, as 2026-12-01")
+        raise ambiguous(
+            " ".join(cursor.words[before : cursor.place]),
+            days_words(Days(frozenset({DayRule(0, weekdays)}))),
+            "a date, as 2026-12-01",
+        )
     return _rules(draft, {DayRule(0, weekdays)})
 
 
@@ -122,7 +127,9 @@ def excepted(cursor: Cursor, draft: Draft, place: Place) -> str | None:
         or not among - _union(found)
         or among.isdisjoint(_union(found))
     ):
-        raise draft.refuse(": 'except' takes weekdays from others, as in 'every day except sunday'")
+        raise draft.refuse(
+            "has an 'except' that fits nothing: it takes weekdays from others, as in 'every day except sunday'"
+        )
     draft.rules = {DayRule(0, among - _union(found))}
     return "exception"
 
@@ -187,10 +194,10 @@ def _every_nth(cursor: Cursor, draft: Draft, count: int) -> str:
     if unit is not None:
         cursor.next()
         return _rules(draft, {DayRule()}) if (count, unit) == (1, "day") else _stride(draft, count, unit)
-    single = cursor.attempt(read_weekdays)
-    if single is not None and len(single[0]) == 1:
+    weekday = cursor.attempt(_one_weekday)
+    if weekday is not None:
         _stride(draft, count, "week")
-        return _rules(draft, {DayRule(0, single[0])})
+        return _rules(draft, {DayRule(0, weekday)})
     length = cursor.attempt(read_length)
     if length is not None:
         return _step(draft, count * length)
@@ -214,6 +221,11 @@ def _every_one(cursor: Cursor, draft: Draft, place: Place) -> str:
         return _rules(draft, {DayRule(0, _union(found))})
     cursor.missed()
     return "days"
+
+
+def _one_weekday(cursor: Cursor) -> frozenset[int] | None:
+    found = read_weekdays(cursor)
+    return found[0] if found is not None and len(found[0]) == 1 else None
 
 
 def _of_months(cursor: Cursor, numbers: list[int]) -> frozenset[int] | None:
@@ -252,6 +264,13 @@ def _quarterly(draft: Draft) -> str:
 
 
 def _rules(draft: Draft, rules: set[DayRule], months: frozenset[int] | None = None) -> str:
+    if any(
+        not rule.among.isdisjoint(other.among)
+        for rule in rules
+        for other in draft.rules
+        if rule.nth == other.nth
+    ):
+        raise draft.refuse("names a day twice")
     draft.rules |= rules
     draft.rule_months.add(ALL_MONTHS if months is None else months)
     return "days"

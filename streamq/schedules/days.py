@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 
-__all__ = ["ALL_MONTHS", "ALL_WEEKDAYS", "EVERY_DAY", "DayRule", "Days", "Stride", "Unit"]
+__all__ = ["ALL_MONTHS", "ALL_WEEKDAYS", "EVERY_DAY", "DayRule", "Days", "Stride", "Unit", "joined"]
 
 Unit = Literal["day", "week", "month", "year"]
 
@@ -92,6 +92,12 @@ class Days:
 
     def _of(self, year: int, month: int) -> tuple[int, ...]:
         return _days_of(self.rules, year, month) if month in self.months else ()
+
+
+def joined(rules: frozenset[DayRule]) -> frozenset[DayRule]:
+    """The same rules with all plain weekdays in one, so that "monday and friday" is always the same value."""
+    among = frozenset[int]().union(*(rule.among for rule in rules if not rule.nth))
+    return frozenset(rule for rule in rules if rule.nth) | ({DayRule(0, among)} if among else frozenset())
 
 
 @lru_cache(maxsize=1024)

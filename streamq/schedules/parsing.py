@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import datetime
-from functools import cache
 from typing import Final, cast, get_args
-from zoneinfo import available_timezones
 
 from streamq.errors import BadSchedule
 from streamq.schedules.cron import looks_like_cron, parse_cron
 from streamq.schedules.draft import Place
 from streamq.schedules.phrases import parse_phrase
+from streamq.schedules.rrule import looks_like_rrule, parse_rrule
 from streamq.schedules.timetable import Timetable, aware
 from streamq.schedules.walltime import DstPolicy, Fold, Gap
 from streamq.schedules.wording import FOLD_WORDS, GAP_WORDS, WALL_CLOCK_WORDS
+from streamq.schedules.zones import find_zone, known_zone
 
 __all__ = ["parse"]
 
-_LONGEST: Final = 400
+_LONGEST: Final = 1000
 _ZONE_LIKE: Final = re.compile(r"[A-Za-z_]+/[A-Za-z_]+", re.ASCII)
 _SETTING: Final = re.compile(r"(?<!\S)(gap|fold)=(\S*)")
-_NOT_ZONES: Final = frozenset({"localtime", "Factory", "posixrules"})
 _SAID: Final = {
     **{words: ("gap", value) for value, words in GAP_WORDS.items()},
     **{words: ("fold", value) for value, words in FOLD_WORDS.items()},
@@ -52,10 +50,19 @@ def parse(
     if not words:
         raise BadSchedule(f"{text!r} says no times")
     place = Place(
-        named or _known_zone(zone or "UTC"), named is not None, policy, None if now is None else aware(now)
+        named or known_zone(zone or "UTC"), named is not None, policy, None if now is None else aware(now)
     )
+    timetable = _read(words, place)
+    if len(timetable.written) > _LONGEST:
+        raise BadSchedule(f"{text!r} is too long: make several schedules of it")
+    return timetable
+
+
+def _read(words: list[str], place: Place) -> Timetable:
     if looks_like_cron(words):
-        return parse_cron(words, place.zone, policy)
+        return parse_cron(words, place.zone, place.policy)
+    if looks_like_rrule(words):
+        return parse_rrule(words, place)
     return parse_phrase(" ".join(words), place)
 
 
@@ -87,29 +94,14 @@ def _zone(words: list[str]) -> tuple[list[str], str | None]:
     rest: list[str] = []
     found: str | None = None
     for word in words:
-        name = _zones().get(word.strip("()").lower())
+        name = find_zone(word.strip("()"))
         if name is None and not _ZONE_LIKE.fullmatch(word):
             rest.append(word)
             continue
-        name = name or _known_zone(word)
+        name = name or known_zone(word)
         if found not in {None, name}:
             raise BadSchedule(f"{' '.join(words)!r} names two zones: {found} and {name}")
         found = name
         if rest and rest[-1].lower() == "in":
             rest.pop()
     return rest, found
-
-
-def _known_zone(name: str) -> str:
-    found = _zones().get(name.lower())
-    if found is None:
-        near = difflib.get_close_matches(name.lower(), _zones(), n=1)
-        hint = f": did you mean {_zones()[near[0]]}?" if near else ": use an IANA name, as Europe/Rome"
-        raise BadSchedule(f"{name!r} is no time zone{hint}")
-    return found
-
-
-@cache
-def _zones() -> dict[str, str]:
-    """Names of zones by their small letters."""
-    return {name.lower(): name for name in sorted(available_timezones() - _NOT_ZONES)}

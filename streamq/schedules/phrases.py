@@ -43,24 +43,32 @@ _HINTS: Final = {
 def parse_phrase(text: str, place: Place) -> Timetable:
     """The timetable of a phrase. Raises BadSchedule with the words that were not understood, or with the readings."""
     cursor, draft = Cursor(text), Draft(text)
+    try:
+        _read(cursor, draft, place)
+    except BadSchedule:
+        if not cursor.unknown:
+            raise
+    if cursor.unknown:
+        raise _not_understood(text, cursor.unknown)
+    return assemble(draft, place)
+
+
+def _read(cursor: Cursor, draft: Draft, place: Place) -> None:
     seen: list[str] = []
     while not cursor.ended:
         comma, joined = bool(cursor.take(",")), bool(cursor.take("and"))
         about = next((found for clause in _CLAUSES if (found := clause(cursor, draft, place))), None)
         if about is None:
             cursor.missed()
-        else:
-            _check_order(text, seen, about, comma, joined)
-    if cursor.unknown:
-        raise _not_understood(text, cursor.unknown)
-    return assemble(draft, place)
+        elif not cursor.unknown:
+            _check_order(draft, seen, about, comma, joined)
 
 
-def _check_order(text: str, seen: list[str], about: str, comma: bool, joined: bool) -> None:
+def _check_order(draft: Draft, seen: list[str], about: str, comma: bool, joined: bool) -> None:
     beside = bool(seen) and seen[-1] == about
     if (joined and not beside) or (beside and not (comma or joined)) or (about in seen and not beside):
-        raise BadSchedule(
-            f"{text!r} says its {about} in two places, or joins what does not belong together: make a schedule of each"
+        raise draft.refuse(
+            f"says its {about} in two places, or joins what does not belong together: make a schedule of each"
         )
     seen.append(about)
 
