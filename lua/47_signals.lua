@@ -84,11 +84,11 @@ local function await(anchor, args)
   return {status or 'waits', value or false}
 end
 
--- Why the job cannot be sent the signal, or nil.
-local function obstacle(c, job, name, given)
+-- Why the job cannot be sent the signal, or nil. A dead one may be sent another value than that over which it died.
+local function obstacle(c, job, name, given, replace)
   local at = sq.find(c, job)
   if at.place == 'gone' then return 'NOTFOUND', 'job ' .. given .. ' is ' .. sq.state_at(c, job, at) end
-  if at.place == 'dead' then return 'STATE', 'job ' .. given .. ' is dead: retry it, then it can be sent signals' end
+  if at.place == 'dead' and not replace then return 'STATE', 'job ' .. given .. ' is dead: retry it, then it can be sent signals' end
   if at.place == 'ended' then return 'STATE', 'job ' .. given .. ' is ' .. sq.state_at(c, job, at) end
   if sq.noted(c, job, 'over ' .. name) then return 'STATE', 'job ' .. given .. ' does not wait for ' .. name .. ' any more: its time was over' end
 end
@@ -99,7 +99,7 @@ local function signal(anchor, args)
   local body, replace = sq.text(args[4], 'body', sq.TEXT_BYTES * 8), args[5]
   if body == '' then sq.refuse('INVALID', 'the body of the signal is empty') end
   if replace and replace ~= 'replace' then sq.refuse('INVALID', 'surplus is ' .. sq.shown(replace) .. '; replace or nothing is due') end
-  local word, sentence = obstacle(c, job, name, args[2])
+  local word, sentence = obstacle(c, job, name, args[2], replace)
   if word then sq.refuse(word, sentence) end
   local flat = {'signal ' .. name, body}
   local bytes, old = sq.check_journal(c, job, flat), sq.noted(c, job, flat[1])

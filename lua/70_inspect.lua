@@ -99,9 +99,9 @@ end
 
 -- What a list shows of a job.
 local function brief(c, id, task, more)
-  local r = redis.call('HMGET', sq.record(c, id), 'task', 'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags')
+  local r = redis.call('HMGET', sq.record(c, id), 'task', 'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags', 'waits_for', 'waits_until')
   local row = {id, 'task', task or r[1] or '?'}
-  for i, name in ipairs{'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags'} do
+  for i, name in ipairs{'state', 'attempt', 'due', 'error', 'reason', 'died', 'tags', 'waits_for', 'waits_until'} do
     if r[i + 1] then
       row[#row + 1] = name
       row[#row + 1] = r[i + 1]

@@ -35,7 +35,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """What is kept of a job. Times are milliseconds since 1970; ``attempts`` is how many were spent."""
+    """What is kept of a job. Times are milliseconds since 1970; ``attempts`` is how many were spent.
+
+    ``waits_for`` is ``signal <name>`` or ``sleep <number>``, ``steps`` the fields of its journal: ``step <name>``,
+    ``cursor <name>``, ``signal <name>`` and what became of its waits.
+    """
 
     id: str
     task: str
@@ -51,6 +55,9 @@ class JobInfo:
     tags: tuple[str, ...]
     parent: str | None
     worker: str
+    waits_for: str = ""
+    waits_until_ms: int | None = None
+    steps: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, job_id: str, fields: dict[str, str]) -> JobInfo:
@@ -74,6 +81,9 @@ class JobInfo:
             tags=tuple(filter(None, fields.get("tags", "").split(","))),
             parent=fields.get("parent"),
             worker=fields.get("owner", ""),
+            waits_for=fields.get("waits_for", ""),
+            waits_until_ms=int(fields["waits_until"]) if "waits_until" in fields else None,
+            steps=tuple(fields.get("steps", "").splitlines()),
         )
 
 
@@ -159,9 +169,25 @@ class Job(Generic[R_co]):
         """Run it now instead of when it is due. Raises WrongState unless it waits for a time."""
         await self._app.arun(control.promote(*self._place()))
 
+    def signal(self, name: str, value: object = None, *, replace: bool = False) -> bool:
+        """Send it a signal, which it has at hand when it comes to wait for that; one that waits already runs again.
+
+        False when it had one of that name: the first one stands, unless ``replace``, which is for a value that the job
+        could not use, also when it died of that. Raises JobNotFound when it has ended, and WrongState when it is dead or
+        does not wait for it any more.
+        """
+        task = self._task.name if self._task else self._app.run(self._task_name())
+        return self._app.run(self._signal(task, name, value, replace=replace))
+
+    async def asignal(self, name: str, value: object = None, *, replace: bool = False) -> bool:
+        """Send it a signal. Returns and raises what ``signal`` does."""
+        task = self._task.name if self._task else await self._app.arun(self._task_name())
+        return await self._app.arun(self._signal(task, name, value, replace=replace))
+
     def retry(self: Job[T], call: Call[T] | None = None) -> Job[T]:
         """Run a dead job again under its id, its attempts start anew; ``call``: with these arguments instead.
 
+        What it noted of its steps stays, unless the arguments are others.
         Raises JobNotFound when it is not among the dead letters, UniqueConflict when another holds its key now.
         """
         self._app.run(self._retry(call))
@@ -200,6 +226,11 @@ class Job(Generic[R_co]):
     def _retry(self, call: Call[Any] | None) -> Operation[bool]:
         replacement = (call.task.name, call.new_job(JobId.parse(self.id).queue).body) if call else None
         return control.retry(*self._place(), replacement)
+
+    def _signal(self, task: str, name: str, value: object, *, replace: bool) -> Operation[bool]:
+        where = JobId.parse(self.id)
+        body = self._app.payloads.pack_noted(where.queue, task, f"signal {name}", value, where.local)
+        return control.signal(*self._place(), name, body, replace=replace)
 
     def _progress(self) -> Operation[Progress]:
         call = inspect.job(*self._place())

@@ -10,11 +10,11 @@ from typing import Any
 
 from streamq.app import App
 from streamq.config import Config
-from streamq.journal import Desk
 from streamq.protocol.consume import Row
 from streamq.worker.batch_plan import plan_of
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
+from streamq.worker.desk import SeatDesk
 from streamq.worker.outbox import Ending, Outbox
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
@@ -87,7 +87,7 @@ class Workbench:
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         self.told.append(said)
 
-    def open_desk(self, seat: Seat) -> Desk:
+    def open_desk(self, seat: Seat) -> SeatDesk:
         raise AssertionError("no task here does steps")
 
     def changed(self) -> None: ...

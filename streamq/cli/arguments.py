@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamq.app import App
     from streamq.task import Task
 
-__all__ = ["call_of", "named_words", "task_named"]
+__all__ = ["call_of", "json_or_text", "named_words", "task_named"]
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _ANYTHING: Any = Any
@@ -66,7 +66,7 @@ def _value(word: str, name: str, kinds: Mapping[str, Any]) -> Any:
     from streamq.wire.convert import convert_to
 
     kind = kinds.get(name, _ANYTHING)
-    read = _json_or_text(word)
+    read = json_or_text(word)
     try:
         convert_to(kind, read, name)
     except BadPayload as error:
@@ -78,7 +78,8 @@ def _value(word: str, name: str, kinds: Mapping[str, Any]) -> Any:
     return read
 
 
-def _json_or_text(word: str) -> Any:
+def json_or_text(word: str) -> Any:
+    """The value of a word: JSON where it is JSON, else the text itself."""
     try:
         return json.loads(word)
     except ValueError:

@@ -19,11 +19,12 @@ from streamq.states import State
 __all__ = ["job"]
 
 _LISTS = {
-    "pending": "pending",
-    "active": "active",
-    "scheduled": "delayed",
-    "retrying": "delayed",
-    "dead": "dead",
+    "pending": ("pending",),
+    "active": ("active",),
+    "waiting": ("waiting", "suspended"),
+    "scheduled": ("delayed",),
+    "retrying": ("delayed",),
+    "dead": ("dead",),
 }
 _ANSWERS = {
     "CANCELLED": "cancelled",
@@ -105,7 +106,7 @@ def list_jobs(
 ) -> None:
     """List jobs that wait, run or gave up."""
     queues = queues_named(session, queue_name)
-    lists = [f"tag:{tag}"] if tag else [_LISTS[state]] if state else dict.fromkeys(_LISTS.values())
+    lists = [f"tag:{tag}"] if tag else _LISTS[state] if state else dict.fromkeys(chain(*_LISTS.values()))
     found = chain.from_iterable(jobs_of(session, queue, what, _MANY) for queue in queues for what in lists)
     rows = list(islice((row for row in found if state in (None, row["state"])), limit + 1))
     show_rows(session, rows, limit, _now(session, queues), "no such jobs")

@@ -101,16 +101,20 @@ def audit(session: Session, name: str | None, count: int) -> None:
 @queue.command()
 @click.argument("name")
 @click.option(
-    "--what", type=click.Choice(["pending", "delayed", "dead"]), default="pending", show_default=True
+    "--what",
+    type=click.Choice(["pending", "waiting", "delayed", "dead"]),
+    default="pending",
+    show_default=True,
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def purge(session: Session, name: str, what: str, yes: bool) -> None:
-    """Remove all jobs of a queue that are pending, delayed or dead."""
+    """Remove all jobs of a queue that are pending, waiting, delayed or dead."""
     shards = queues_named(session, name)
     count = sum(int(session.run(shard.stats())[what]) for shard in shards)
     session.confirm(f"Remove {counted(count, f'{what} job')} of {name} for ever?", yes)
-    removed = sum(session.follow(shard.purge(what)) for shard in shards)
+    parts = ("waiting", "suspended") if what == "waiting" else (what,)
+    removed = sum(session.follow(shard.purge(part)) for shard in shards for part in parts)
     session.show({"queue": name, "removed": removed}, f"{counted(removed, f'{what} job')} of {name} removed")
 
 

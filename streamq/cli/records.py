@@ -82,7 +82,7 @@ def show_rows(session: Session, rows: Sequence[Row], limit: int, now_ms: float, 
 
 def rows_document(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Listed jobs for JSON, numbers as numbers."""
-    numbers = {"attempts", "due", "died", "deliveries"}
+    numbers = {"attempts", "due", "died", "deliveries", "waits_until"}
     return [{name: int(value) if name in numbers else value for name, value in row.items()} for row in rows]
 
 
@@ -97,7 +97,7 @@ def rows_table(rows: Sequence[Row], now_ms: float, empty: str) -> Table:
                 row.get("state", "active"),
                 row["attempts"],
                 _when(row, now_ms),
-                _first_line(row.get("error") or row.get("reason", "")),
+                _first_line(row.get("waits_for") or row.get("error") or row.get("reason", "")),
             )
             for row in rows
         ],
@@ -181,6 +181,8 @@ def _shown(info: JobInfo, document: Mapping[str, Any]) -> dict[str, str]:
         "due": moment(info.due_ms) if info.due_ms else "",
         "reason": info.reason,
         "error": info.error,
+        "waits for": _wait(info),
+        "steps": "\n".join(info.steps),
         "worker": info.worker,
         "parent": info.parent or "",
         "tags": ", ".join(info.tags),
@@ -191,6 +193,11 @@ def _shown(info: JobInfo, document: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _wait(info: JobInfo) -> str:
+    until = f", until {moment(info.waits_until_ms)}" if info.waits_until_ms else ""
+    return f"{info.waits_for}{until}" if info.waits_for else ""
+
+
 def _history_line(line: str) -> str:
     ms, _, said = line.partition(" ")
     return f"{moment(int(ms))} {without_seals(said)}" if ms.isdigit() else line
@@ -199,6 +206,8 @@ def _history_line(line: str) -> str:
 def _when(row: Row, now_ms: float) -> str:
     if "died" in row:
         return ago(int(row["died"]), now_ms)
+    if "waits_until" in row:
+        return ago(int(row["waits_until"]), now_ms)
     if "due" in row and row["state"] in {"scheduled", "retrying"}:
         return ago(int(row["due"]), now_ms)
     created = row["id"].split("-")[-2]

@@ -18,6 +18,7 @@ _COMMANDS = {
     "enqueue": ("enqueue:enqueue", "Put one job in."),
     "top": ("top:top", "Watch queues, tasks and workers."),
     "job": ("job:job", "Look at jobs, cancel them, run them again."),
+    "signal": ("signal:signal", "Send signals to jobs, and see who waits for any."),
     "queue": ("queue:queue", "Look at queues, hold them, empty them."),
     "strike": ("strike:strike", "Stop a task, or its jobs with certain arguments."),
     "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),

@@ -18,7 +18,6 @@ from typing import Any
 from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
-from streamq.journal import Desk
 from streamq.protocol import Call
 from streamq.protocol.consume import Taken, handed_out, report, take
 from streamq.protocol.keys import wake_channel
@@ -28,7 +27,7 @@ from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
 from streamq.worker.commands import Commands
 from streamq.worker.consumer import Consumer
-from streamq.worker.desk import Counter
+from streamq.worker.desk import Counter, SeatDesk
 from streamq.worker.endings import unbegun
 from streamq.worker.isolate import Isolation
 from streamq.worker.membership import Membership
@@ -168,7 +167,7 @@ class Fetch:
         """A handler says how far it is; called in threads too."""
         self._telling.tell(seat, said)
 
-    def open_desk(self, seat: Seat) -> Desk:
+    def open_desk(self, seat: Seat) -> SeatDesk:
         """Where a handler deals with the server; called in threads too."""
         return self._counter.open(seat)
 

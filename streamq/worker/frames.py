@@ -7,15 +7,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["read_frame", "send_frame"]
+__all__ = ["frame_of", "read_frame", "send_frame"]
 
 T = TypeVar("T")
 
 
 def send_frame(writer: asyncio.StreamWriter, message: Any) -> None:
     """Write one message."""
+    writer.write(frame_of(message))
+
+
+def frame_of(message: Any) -> bytes:
+    """The bytes of one message."""
     raw = msgspec.msgpack.encode(message)
-    writer.write(len(raw).to_bytes(4, "big") + raw)
+    return len(raw).to_bytes(4, "big") + raw
 
 
 async def read_frame(reader: asyncio.StreamReader, kind: type[T]) -> T:

@@ -13,17 +13,17 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streamq.context import Context, current_job
+from streamq.context import current_job
 from streamq.errors import SoftTimeout, StreamqError
-from streamq.protocol.keys import JobId
+from streamq.worker.distant import reply_to
 from streamq.worker.endings import Judged
+from streamq.worker.errand import Answer, Errand, StandIn
 from streamq.worker.frames import read_frame, send_frame
 from streamq.worker.mortality import die_with_parent
 from streamq.worker.plan import NO_OPTIONS, Plan, direct, is_misfit, was_entered
@@ -33,42 +33,12 @@ from streamq.worker.verdict import Attempt, Stop, Verdict, fault_of, judge
 
 if TYPE_CHECKING:
     from streamq.app import App
-    from streamq.wire import Payloads
 
 __all__ = ["Isolation", "ProcessDied"]
 
 
 class ProcessDied(StreamqError):
     """The process of an isolated job ended without an answer: it crashed, or something killed it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What the job's process is told."""
-
-    task: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    id: str
-    queue: str
-    attempt: int
-    age: float
-    fence: int
-    enqueued_ms: int
-    deadline_ms: int | None
-    soft: float | None
-    limit: float | None
-    carried: dict[str, Any] = field(default_factory=dict)
-
-
-class Answer(msgspec.Struct):
-    """What it says: that it lives, how far it is, what it returned, or how it ended otherwise."""
-
-    pid: int | None = None
-    told: dict[str, Any] | None = None
-    result: Any = None
-    verdict: Verdict | None = None
-    is_last: bool = False
 
 
 class Isolation:
@@ -108,6 +78,7 @@ class Isolation:
         """Run a handler in a new process; its result. Raises Judged and ProcessDied."""
         reader, writer = await asyncio.open_connection(sock=self._new_process())
         pid, has_begun = None, False
+        desk = seat.outside.open_desk(seat)
         try:
             send_frame(writer, _errand(seat, plan, args, kwargs))
             while True:
@@ -115,6 +86,8 @@ class Isolation:
                 pid, has_begun = answer.pid or pid, True
                 if answer.told:
                     seat.outside.tell(seat, answer.told)
+                if answer.asked:
+                    send_frame(writer, await reply_to(answer.asked, desk))
                 if answer.is_last:
                     pid = None
                     return _read(answer)
@@ -238,18 +211,19 @@ async def _converse(app: App, connection: socket.socket) -> None:
 
     send_frame(writer, Answer(pid=os.getpid()))
     await writer.drain()
-    send_frame(writer, await _perform(app, errand, say))
+    stand_in = StandIn(errand, say, app.payloads, (reader, writer))
+    send_frame(writer, await _perform(app, errand, stand_in))
     await writer.drain()
     writer.close()
     await writer.wait_closed()
 
 
-async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], None]) -> Answer:
+async def _perform(app: App, errand: Errand, stand_in: StandIn) -> Answer:
     task = app.tasks[errand.task]
     options = task.options.received({k: v for k, v in errand.carried.items() if k not in NO_OPTIONS})
     try:
         async with app.container([task]) as container:
-            call, stand_in = direct(task, container), _StandIn(errand, say, app.payloads)
+            call = direct(task, container)
             current_job.set(stand_in.open_context())
             result = await _limited(
                 errand, stand_in, lambda: call(stand_in, errand.args, errand.kwargs), task.is_async
@@ -259,14 +233,18 @@ async def _perform(app: App, errand: Errand, say: Callable[[dict[str, Any]], Non
             errand.attempt,
             errand.age,
             options,
+            stop=stand_in.stop,
             misfit=is_misfit(error),
             entered=was_entered(error),
+            waits_for=stand_in.waits_for,
         )
         return Answer(verdict=judge(error, attempt), is_last=True)
+    if stand_in.stop is Stop.WAIT:
+        return Answer(verdict=Verdict("wait", waits_for=stand_in.waits_for), is_last=True)
     return _returned(result)
 
 
-async def _limited(errand: Errand, stand_in: _StandIn, call: Callable[[], Any], is_async: bool) -> Any:
+async def _limited(errand: Errand, stand_in: StandIn, call: Callable[[], Any], is_async: bool) -> Any:
     """The handler in the main thread, where an alarm can raise its soft timeout also in sync code."""
     if errand.soft is None:
         return await call() if is_async else call()
@@ -293,40 +271,3 @@ def _returned(result: Any) -> Answer:
         unsendable = Verdict("dead", reason="its result cannot be sent", fault=fault_of(error))
         return Answer(verdict=unsendable, is_last=True)
     return answer
-
-
-class _StandIn:
-    """What a handler's call and its soft timeout see of a seat."""
-
-    def __init__(self, errand: Errand, say: Callable[[dict[str, Any]], None], payloads: Payloads) -> None:
-        self.warned, self.started = False, 0.0
-        self.stop: Stop | None = None
-        self.soft = FOREVER if errand.soft is None else errand.soft
-        self.limit = FOREVER if errand.limit is None else errand.limit
-        headers: Mapping[str, str] = errand.carried.get("headers") or {}
-        job = JobId.parse(errand.id).local
-        self._context = Context(
-            errand.id,
-            errand.task,
-            errand.queue,
-            errand.attempt,
-            errand.fence,
-            errand.enqueued_ms,
-            say,
-            lambda value: payloads.pack_partial(errand.queue, errand.task, value, job),
-            errand.deadline_ms,
-            errand.carried.get("parent"),
-            headers,
-            schedule=errand.carried.get("schedule"),
-            scheduled_ms=errand.carried.get("scheduled"),
-        )
-
-    def open_context(self) -> Context:
-        """The job's context."""
-        return self._context
-
-    def warn(self, task: asyncio.Task[Any] | None) -> None:
-        """The soft timeout is over."""
-        self.warned = True
-        if task is not None:
-            task.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from streamq.journal import Desk
+from streamq.worker.desk import SeatDesk
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import Plan
 from streamq.worker.seat import Lot, Seat
@@ -18,7 +18,7 @@ class Outside(Protocol):
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
         """A handler says how far it is; called in threads too."""
 
-    def open_desk(self, seat: Seat) -> Desk:
+    def open_desk(self, seat: Seat) -> SeatDesk:
         """Where the handler that sits there deals with the server; called in threads too."""
         ...
 
