@@ -70,9 +70,9 @@ class NewStrike:
         """Checked. Raises ConfigError for a time that is none, and when both are given."""
         options: dict[str, Argument] = {"note": note, "by": somebody() if by is None else by}
         if for_ is not None and until is not None:
-            raise ConfigError("for_ and until both say when a strike ends: give one of them")
+            raise ConfigError("for and until both say when a strike ends: give one of them")
         if for_ is not None:
-            options["for"] = max(1, round(seconds(for_, "for_") * 1000))
+            options["for"] = max(1, round(seconds(for_, "for") * 1000))
         if until is not None:
             options["until"] = round(moment("until", until).timestamp() * 1000)
         texts = {name: as_text(value) for name, value in (where or {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from inspect import Parameter
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from streamq.task import Call, Task
 
 __all__ = ["enqueue", "moment_of"]
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class _Enqueue(Verb):
@@ -47,6 +51,9 @@ class _Enqueue(Verb):
 )
 @click.option("--unique", metavar="NAME", multiple=True, help="Only one job with this argument at a time.")
 @click.option("--expires", metavar="TIME", help="Drop it when it has not started this long after it is due.")
+@click.option(
+    "--deadline", metavar="TIME", help="Useless when finished later: 5m from now, or 2026-12-24T18:00."
+)
 @click.option("--attempts", type=int, metavar="N", help="Runs in all, before it is dead.")
 @click.option("--timeout", metavar="TIME", help="How long it may run.")
 @click.option("--result-ttl", metavar="TIME", help="How long its result is kept.")
@@ -101,7 +108,12 @@ def _awaited(session: Session, job: Job[Any], wait: str) -> Any:
 
 
 def _call_options(
-    priority: str | None, at: str | None, unique: Sequence[str], tags: Sequence[str], **plain: Any
+    priority: str | None,
+    at: str | None,
+    deadline: str | None,
+    unique: Sequence[str],
+    tags: Sequence[str],
+    **plain: Any,
 ) -> dict[str, Any]:
     """The words of ``task.using`` that were given."""
     from streamq.unique import Unique
@@ -110,6 +122,7 @@ def _call_options(
         **plain,
         "priority": int(priority) if priority and priority.isdigit() else priority,
         "at": moment_of("at", at) if at else None,
+        "deadline": moment_of("deadline", deadline) if deadline and _DATE.match(deadline) else deadline,
         "unique": Unique(by=tuple(unique)) if unique else None,
         "tags": list(tags) or None,
     }

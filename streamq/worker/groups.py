@@ -130,6 +130,7 @@ class Groups:
             opened = plan.open(body)
             member.plan = plan
             plan.options_with(opened.options)
+            member.refuse_late(plan)
             member.carried = opened.options
             member.item = plan.item_of(member, opened.args, opened.kwargs)
             key = plan.batch.key_of(member.item)

@@ -139,6 +139,10 @@ class Seat:
         deadline_ms = self.row[2][DEADLINE] if self.is_recorded and len(self.row[2]) > DEADLINE else None
         return FOREVER if deadline_ms is None else deadline_ms / 1000 - self.lot.consumer.wall - now
 
+    def refuse_late(self, plan: Plan) -> None:
+        """Raise TooLate when the job, begun now, would usually not be finished before its deadline."""
+        refuse_late(self.time_left(self.started), plan.tally.usual.mean(self.started))
+
     def begin(self, row: Row, lot: Lot, now: float) -> None:
         """Another job takes the seat."""
         self.row, self.lot, self.started = row, lot, now
@@ -158,8 +162,8 @@ class Seat:
         """
         self.plan, self.carried = plan, carried
         options = plan.options_with(carried)
+        self.refuse_late(plan)
         left = self.time_left(self.started)
-        refuse_late(left, plan.tally.usual.mean(self.started))
         self.limit = min(left, FOREVER if options.timeout is None else options.timeout)
         self.deadline = self.cell.until(self.started + self.limit)
         self.soft = FOREVER if options.soft_timeout is None else self.started + options.soft_timeout
