@@ -39,7 +39,7 @@ function sq.forget_delivery(c, level, entry, job, outcome)
   if level == sq.LANES then sq.end_admissions(c, {entry}, {job}, outcome) end
 end
 
-local function forget_tags(c, job, tags)
+function sq.forget_tags(c, job, tags)
   for tag in string.gmatch(tags, '[^,]+') do redis.call('ZREM', c.anchor .. ':tag:' .. tag, job) end
 end
 
@@ -47,9 +47,10 @@ end
 -- (unless `keep` ms are given: then a result, or the reason of another end, stays). Without `task` its record names it.
 function sq.finish_job(c, job, task, status, payload, keep)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule')
+  local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule', 'follower')
   if r[1] then sq.free(c, r[1], job, 'done') end
-  if r[2] then forget_tags(c, job, r[2]) end
+  if r[2] then sq.forget_tags(c, job, r[2]) end
+  if r[5] then sq.release(c, r[5]) end
   sq.count(c, status, 1)
   sq.tell_waiters(c, job, status, payload)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
@@ -86,7 +87,7 @@ end
 -- A dead letter goes for good.
 function sq.drop_dead(c, job)
   local tags = redis.call('HGET', sq.record(c, job), 'tags')
-  if tags then forget_tags(c, job, tags) end
+  if tags then sq.forget_tags(c, job, tags) end
   redis.call('UNLINK', sq.record(c, job), c.anchor .. ':progress:' .. job)
   redis.call('ZREM', c.anchor .. ':dead', job)
   sq.forget_journal(c, job)
@@ -100,8 +101,9 @@ function sq.bury(c, job, reason, error_text, traceback)
   redis.call('HSET', key, 'state', 'dead', 'reason', reason, 'error', error_text, 'traceback', traceback,
     'died', sq.num(c.now))
   redis.call('HDEL', key, 'entry', 'due')
-  local r = redis.call('HMGET', key, 'unique', 'task', 'schedule')
+  local r = redis.call('HMGET', key, 'unique', 'task', 'schedule', 'follower')
   if r[1] then sq.free(c, r[1], job, 'done') end
+  if r[4] then sq.release(c, r[4]) end
   sq.remember(c, job, 'dead ' .. reason .. ' ' .. error_text)
   redis.call('ZADD', c.anchor .. ':dead', c.now, job)
   sq.count(c, 'dead', 1)

@@ -55,4 +55,5 @@ function sq.sweep(c)
     pcall(sweep_level, c, sq.LANES)
     pcall(sq.sweep_lanes, c)
   end
+  sq.release_orphans(c)
 end

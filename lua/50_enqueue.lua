@@ -3,8 +3,8 @@
 -- What must hold: a repeated call answers what the first one answered and adds nothing; a call that is older than one
 -- that was executed is refused; a batch gets consecutive ids, whatever becomes of its jobs.
 
-local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, expires = true, deadline = true, within = true,
-  tags = true, parent = true, record = true, lane = true, cost = true}
+local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, replace = true, debounce = true,
+  longest = true, expires = true, deadline = true, within = true, tags = true, parent = true, record = true, lane = true, cost = true}
 local LEVELS = {['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
   ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true}
 local PRODUCER_TTL = 86400       -- seconds
@@ -18,27 +18,20 @@ local function check_tags(tags)
   if n > 32 then sq.refuse('LIMIT', n .. ' tags; the most is 32') end
 end
 
-local function check_unique(o)
-  sq.text(o.unique, 'unique key', 512)
-  o.mode = o['until'] or 'done'
-  if o.mode ~= 'done' and o.mode ~= 'start' then sq.whole(o.mode, 'until', 1, 1e13) end
-  o.on_conflict = o.on_conflict or 'existing'
-  if o.on_conflict ~= 'existing' and o.on_conflict ~= 'reject' then
-    sq.refuse('INVALID', 'on_conflict is ' .. sq.shown(o.on_conflict) .. '; existing or reject is due')
-  end
-end
-
 local function read_options(c, args, i, n)
   local o, behind = sq.pairs(args, i, n, KNOWN)
+  sq.check_unique(o)
   if o.delay and o.at then sq.refuse('INVALID', 'delay and at exclude each other') end
   o.due = o.at and sq.whole(o.at, 'at', 0, 1e14) or o.delay and c.now + sq.whole(o.delay, 'delay', 0, 1e13) or 0
-  if o.expires then o.expires = math.max(o.due, c.now) + sq.whole(o.expires, 'expires', 1, 1e13) end
+  if o.expires then
+    o.lasts = sq.whole(o.expires, 'expires', 1, 1e13)
+    o.expires = math.max(o.due, c.now) + o.lasts
+  end
   if o.deadline and o.within then sq.refuse('INVALID', 'deadline and within exclude each other') end
   if o.deadline then o.deadline = sq.whole(o.deadline, 'deadline', 0, 1e14) end
   if o.within then o.deadline = c.now + sq.whole(o.within, 'within', 1, 1e13) end
   if o.tags then check_tags(o.tags) end
   if o.parent then sq.text(o.parent, 'parent', 256) end
-  if o.unique then check_unique(o) end
   if o.lane then sq.check_lane(o.lane) end
   if o.cost then sq.check_cost(o.cost) end
   o.lasting = o.due > c.now or o.unique or o.expires or o.deadline or o.tags or o.record
@@ -147,26 +140,53 @@ local function check_conflicts(c, steps)
   end
 end
 
-local function keep_record(c, id, job)
+-- What a call says of a job beside its level and its times, with more fields; a later call with the same unique key may
+-- say it anew.
+function sq.keep_content(c, id, job, ...)
   local o, key = job.options, sq.record(c, id)
-  redis.call('HSET', key, 'level', job.level, 'task', job.task, o.large and 'large' or 'body', job.body,
-    'created', sq.num(c.ms), 'state', o.due > c.now and 'scheduled' or o.lane and 'waiting' or 'pending')
-  if o.lane then redis.call('HSET', key, 'lane', o.lane, 'cost', o.cost or '1') end
-  if o.due > c.now then redis.call('HSET', key, 'due', o.due) end
-  if o.expires then redis.call('HSET', key, 'expires', o.expires) end
-  if o.deadline then redis.call('HSET', key, 'deadline', o.deadline) end
+  local is_large = #job.body > sq.INLINE_BYTES or o.record
+  redis.call('HSET', key, 'task', job.task, is_large and 'large' or 'body', job.body, ...)
   if o.parent then redis.call('HSET', key, 'parent', o.parent) end
-  if o.unique then
-    redis.call('HSET', key, 'unique', o.unique, 'until', o.mode)
-    sq.hold(c, o.unique, id, o.mode)
-  end
   if o.tags then
     redis.call('HSET', key, 'tags', o.tags)
     for tag in string.gmatch(o.tags, '[^,]+') do redis.call('ZADD', c.anchor .. ':tag:' .. tag, c.ms, id) end
   end
 end
 
--- Adds a job with options under the generator's next id; the job that holds its unique key instead, if there is one.
+local function keep_record(c, id, job)
+  local o, key = job.options, sq.record(c, id)
+  sq.keep_content(c, id, job, 'level', job.level, 'created', sq.num(c.ms),
+    'state', o.due > c.now and 'scheduled' or o.lane and 'waiting' or 'pending')
+  if o.lane then redis.call('HSET', key, 'lane', o.lane, 'cost', o.cost or '1') end
+  if o.due > c.now then redis.call('HSET', key, 'due', o.due) end
+  if o.expires then redis.call('HSET', key, 'expires', o.expires) end
+  if o.deadline then redis.call('HSET', key, 'deadline', o.deadline) end
+  if o.unique then redis.call('HSET', key, 'unique', o.unique, 'until', o.mode) end
+  if o.debounce then sq.note_debounce(c, id, o, c.now) end
+end
+
+-- A job that waits: for its time, or for the end of the one that it follows. Its id is the generator's next.
+local function add_waiting(c, job, predecessor)
+  local id = job.level .. '-' .. sq.next_id(c)
+  keep_record(c, id, job)
+  if predecessor then
+    sq.follow(c, id, predecessor)
+    return id
+  end
+  sq.delay(c, id, job.options.due)
+  c.added_due = true
+  return id
+end
+
+local function add_ready(c, job)
+  local entry = sq.add(c, job.level, sq.RECORD)
+  local id = job.level .. '-' .. entry
+  keep_record(c, id, job)
+  redis.call('HSET', sq.record(c, id), 'entry', entry)
+  return id
+end
+
+-- Adds a job with options under the generator's next id; the job that stands for it instead, if its unique key is held.
 local function add_job(c, job)
   local o = job.options
   if not o.lasting then
@@ -174,26 +194,19 @@ local function add_job(c, job)
     else sq.add(c, job.level, job.task, job.body) end
     return
   end
-  local holder = o.unique and sq.holder(c, o.unique)
-  if holder then
+  local standing, predecessor
+  if o.unique then standing, predecessor = sq.meet(c, job) end
+  if standing then
     sq.next_id(c)
-    return holder
+    return standing
   end
-  o.large = #job.body > sq.INLINE_BYTES or o.record
-  if o.due > c.now then
-    local id = job.level .. '-' .. sq.next_id(c)
+  local id
+  if predecessor or o.due > c.now then id = add_waiting(c, job, predecessor)
+  elseif o.lane then
+    id = sq.add_recorded(c, job.level, o.lane, o.cost, sq.latest(o.expires, nil, o.deadline), #job.body)
     keep_record(c, id, job)
-    sq.delay(c, id, o.due)
-    c.added_due = true
-    return
-  end
-  if o.lane then
-    local id = sq.add_recorded(c, job.level, o.lane, o.cost, sq.latest(o.expires, nil, o.deadline), #job.body)
-    return keep_record(c, id, job)
-  end
-  local entry = sq.add(c, job.level, sq.RECORD)
-  keep_record(c, job.level .. '-' .. entry, job)
-  redis.call('HSET', sq.record(c, job.level .. '-' .. entry), 'entry', entry)
+  else id = add_ready(c, job) end
+  if o.unique and not predecessor then sq.hold(c, o.unique, id, o.mode) end
 end
 
 -- Adds one job that `read_job` read: its id, or nil and the job that holds its unique key.

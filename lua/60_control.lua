@@ -31,15 +31,16 @@ local function in_lane(job, text, task_of_record)
   return {place = 'lane', level = string.sub(job, 1, 1), lane = lane, cost = cost, task = task_of_record or task, body = not task_of_record and body or nil}
 end
 
--- Where a job is: {place, level, entry, task}. Place: delayed, lane, suspended, ready, given (with its owner), dead, ended, gone.
+-- Where a job is: {place, level, entry, task}. Place: delayed, lane, suspended, following, ready, given (with its owner), dead,
+-- ended, gone.
 function sq.find(c, job)
-  local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task')
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task', 'follows')
   local level, entry = string.match(job, '^(%d)-(.+)$')
   if r[1] == 'dead' then return {place = 'dead', task = r[4]} end
   local text = c.flow > 0 and redis.call('HGET', c.anchor .. ':laned', job)
   if text and string.byte(text) ~= 61 then return in_lane(job, text, r[4]) end
   if text then r[1], r[2], r[3] = 'pending', sq.LANES, string.match(text, '^=(%S+)') end
-  if r[1] == 'waiting' then return {place = 'suspended', level = r[2], task = r[4]} end
+  if r[1] == 'waiting' then return {place = r[5] and 'following' or 'suspended', level = r[2], task = r[4]} end
   if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
   if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
   if r[1] then level, entry = r[2], r[3] end
@@ -60,14 +61,13 @@ function sq.state_at(c, job, at)
   return STATES[at.place] or redis.call('HGET', sq.record(c, job), 'state')
 end
 
--- It waits for its first delivery: counted as cancelled now, dropped by the pop later.
-local function leave_tomb(c, job, at)
+-- Its entry, which was not delivered yet, stands for nothing any more, and is dropped by the pop later.
+function sq.leave_tomb(c, at)
   redis.call('HSET', c.anchor .. ':cancels', at.level .. '-' .. at.entry, 'gone')
   sq.switch(c, 'cancels', 1)
   sq.switch(c, 'tombs', 1)
   sq.count(c, 'tombs:' .. at.level, 1)
   sq.count(c, 'pending:' .. at.level, -1)
-  sq.finish_job(c, job, at.task, 'cancelled')
 end
 
 local function ask_worker(c, at)
@@ -83,19 +83,21 @@ local function drop_given(c, job, at)
   if at.owner == 'lost' then sq.renew_lost(c, at.level) else sq.switch(c, 'suspects', -1) end
 end
 
+-- How a job that waits leaves its place.
+local withdrawals = {
+  delayed = function(c, job) sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job)) end,
+  lane = function(c, job, at) sq.drop_from_lane(c, job, at) end,
+  suspended = function(c, job) sq.end_wait(c, job) end,
+  following = function(c, job) sq.stop_following(c, job) end,
+  ready = function(c, _, at) sq.leave_tomb(c, at) end,
+}
+
 -- The job ends, wherever it is, or the worker that runs it is asked to end it: CANCELLED, ASKED or GONE.
 function sq.cancel(c, job)
   local at = sq.find(c, job)
-  if at.place == 'delayed' then
-    sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job))
+  if withdrawals[at.place] then
+    withdrawals[at.place](c, job, at)
     sq.finish_job(c, job, at.task, 'cancelled')
-  elseif at.place == 'lane' then
-    sq.drop_from_lane(c, job, at)
-    sq.finish_job(c, job, at.task, 'cancelled')
-  elseif at.place == 'suspended' then
-    sq.end_wait(c, job)
-    sq.finish_job(c, job, at.task, 'cancelled')
-  elseif at.place == 'ready' then leave_tomb(c, job, at)
   elseif at.place == 'given' and (at.owner == 'lost' or at.owner == 'suspects') then drop_given(c, job, at)
   elseif at.place == 'given' then
     ask_worker(c, at)

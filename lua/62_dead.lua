@@ -18,7 +18,7 @@ end
 local function run_again(c, job)
   local key = sq.record(c, job)
   local r = redis.call('HMGET', key, 'level', 'unique', 'until')
-  redis.call('HDEL', key, 'reason', 'died', 'attempt', 'parked', 'traceback', 'expires', 'deadline')
+  redis.call('HDEL', key, 'reason', 'died', 'attempt', 'parked', 'traceback', 'expires', 'deadline', 'first')
   if r[2] then sq.hold(c, r[2], job, r[3]) end
   redis.call('ZREM', c.anchor .. ':dead', job)
   sq.reopen_waits(c, job)

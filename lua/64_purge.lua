@@ -104,11 +104,13 @@ local function purge_set(c, key, bound, remove)
   return {#jobs, (#jobs == 0 or left <= 0) and '' or '0', sq.num(math.max(left, 1))}
 end
 
+local WHAT = {pending = true, waiting = true, suspended = true, following = true, delayed = true, dead = true}
+
 -- now, what, cursor, bound -> {removed, next cursor, bound}
 local function purge(anchor, args)
   local c, what, cursor, bound = sq.begin(anchor, args[1]), args[2], args[3], args[4] or '0'
-  if what ~= 'pending' and what ~= 'waiting' and what ~= 'suspended' and what ~= 'delayed' and what ~= 'dead' then
-    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, delayed or dead is due')
+  if not WHAT[what] then
+    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, following, delayed or dead is due')
   end
   if not cursor then sq.refuse('INVALID', 'cursor is missing; - begins') end
   -- checked: first write
@@ -119,7 +121,12 @@ local function purge(anchor, args)
   elseif what == 'suspended' then
     answer = purge_set(c, anchor .. ':suspended', bound, function(job)
       sq.end_wait(c, job)
-      sq.finish_job(c, job, redis.call('HGET', sq.record(c, job), 'task') or '', 'cancelled')
+      sq.finish_job(c, job, nil, 'cancelled')
+    end)
+  elseif what == 'following' then
+    answer = purge_set(c, anchor .. ':following', bound, function(job)
+      sq.stop_following(c, job)
+      sq.finish_job(c, job, nil, 'cancelled')
     end)
   else
     answer = purge_set(c, anchor .. ':delayed', bound, function(job)

@@ -5,7 +5,7 @@
 
 local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
-  'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended',
+  'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended', 'following',
   'lanes', 'laned', 'dropped', 'timers', 'state', 'limits', 'declared', 'overrides',
   'schedules', 'releases'}
 
@@ -19,6 +19,7 @@ local function refuse_if_used(c)
   for level = 0, 9 do ready = ready + jobs_of(c, level) end
   if c.flow > 0 then ready = ready + jobs_of(c, sq.LANES) end
   local waiting = redis.call('HLEN', c.anchor .. ':laned') + redis.call('ZCARD', c.anchor .. ':suspended')
+    + redis.call('ZCARD', c.anchor .. ':following')
   if ready + delayed + dead + waiting > 0 then
     sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d waiting, %d delayed, %d dead; let them end, or purge them',
       ready, waiting, delayed, dead))

@@ -2,14 +2,29 @@
 
 local function seconds(ms) return string.format('%.1f s', ms / 1000) end
 
+local function say_debounced(c, first, longest, due, say)
+  local latest = longest and ', at the latest in ' .. seconds(math.max(due, first + longest) - c.now) or ''
+  say('debounced: runs in ' .. seconds(due - c.now) .. latest)
+end
+
 local function say_delayed(c, id, say)
-  local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked', 'struck')
+  local r = redis.call('HMGET', sq.record(c, id), 'state', 'attempt', 'error', 'reason', 'parked', 'struck', 'first', 'longest')
   local due = tonumber(redis.call('ZSCORE', c.anchor .. ':delayed', id) or c.now)
   say(r[1])
   if r[6] then sq.say_struck(c, r[6], say) end
   if r[5] then say('parked ' .. r[5] .. (r[5] == '1' and ' time: ' or ' times: ') .. (r[4] or 'no worker that took it could run it')) end
   if r[2] then say('attempt ' .. (r[2] + 1) .. ' is next; the last error was ' .. (r[3] or 'not kept')) end
-  if due > c.now then say('due in ' .. seconds(due - c.now)) else say('due; the next take promotes it') end
+  if due <= c.now then return say('due; the next take promotes it') end
+  if r[7] and r[1] == 'scheduled' then say_debounced(c, r[7], r[8], due, say) else say('due in ' .. seconds(due - c.now)) end
+end
+
+local function shown(c, job) return string.match(c.anchor, '{(.+)}$') .. '-' .. job end
+
+-- It follows another job of its unique key.
+local function say_following(c, id, say)
+  local before = redis.call('HGET', sq.record(c, id), 'follows')
+  say('waiting')
+  say('follows ' .. shown(c, before) .. ', which is ' .. sq.state_at(c, before, sq.find(c, before)))
 end
 
 -- A time in UTC for people; the date by Howard Hinnant's civil_from_days (era of 400 years that begins in March).
@@ -127,6 +142,11 @@ local function say_given(c, at, say)
   if redis.call('HGET', c.anchor .. ':cancels', at.level .. '-' .. at.entry) then say('it was asked to stop') end
 end
 
+local function say_follower(c, id, say)
+  local follower = redis.call('HGET', sq.record(c, id), 'follower')
+  if follower then say(shown(c, follower) .. ' follows it') end
+end
+
 local function say_workers(c, say)
   if c.paused then
     local note = redis.call('HGET', c.meta, 'paused_note')
@@ -144,6 +164,7 @@ local function explain(anchor, args)
   if at.place == 'delayed' then say_delayed(c, id, say)
   elseif at.place == 'lane' then say_lane(c, id, at, say)
   elseif at.place == 'suspended' then say_suspended(c, id, say)
+  elseif at.place == 'following' then say_following(c, id, say)
   elseif at.place == 'ready' then say_ready(c, at, say)
   elseif at.place == 'given' then say_given(c, at, say)
   elseif at.place == 'gone' then
@@ -156,6 +177,7 @@ local function explain(anchor, args)
     say(r[1])
     if r[2] then say(r[2] .. (r[3] and ': ' .. r[3] or '')) end
   end
+  say_follower(c, id, say)
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from simulation.ledger import Ledger
 from simulation.shard import PSEUDO, Entry, Shard, order
 
+STATES = {"delayed": ("scheduled", "retrying"), "following": ("waiting",), "dead": ("dead",)}
 ENDS = ("completed", "dead", "cancelled", "expired", "purged")
 
 
 def audit(shard: Shard, ledger: Ledger) -> list[str]:
     """Everything that is wrong; the ledger must have been reconciled with the same picture."""
     alone = (one_place, heads, owners, registry, switches, beside_deliveries, records, counters, lasting)
-    compared = (unique_keys, tags, waiters, ends)
+    compared = (unique_keys, revised, tags, waiters, ends)
     found = [sentence for rule in alone for sentence in rule(shard)]
     found += [sentence for rule in compared for sentence in rule(shard, ledger)]
     return found
@@ -102,19 +103,9 @@ def records(shard: Shard) -> Iterator[str]:
     """A record belongs to a job that lives or is dead, and says where it is; what is kept of an ended one has an end."""
     entries: dict[str, Entry] = {entry.job: entry for entry in shard.waiting + shard.given}
     for job, record in shard.records.items():
-        state = record.get("state", "")
-        if job in shard.zsets["delayed"]:
-            good = state in ("scheduled", "retrying") and "entry" not in record
-        elif job in shard.zsets["dead"]:
-            good = state == "dead" and "entry" not in record
-        elif job in entries:
-            good = state == "pending" and record.get("entry") == entries[job].id
-            good = good and record["level"] == entries[job].level
-        else:
-            good = state in ("completed", "expired") and shard.ttl[f"job:{job}"] > 0
-        if not good:
+        if not _fits(shard, job, record, entries.get(job)):
             yield f"the record of {job} does not fit its place: {record}"
-    for job in [*shard.zsets["delayed"], *shard.zsets["dead"]]:
+    for job in [*shard.zsets["delayed"], *shard.zsets["following"], *shard.zsets["dead"]]:
         if job not in shard.records:
             yield f"no record of {job}"
     for entry in shard.waiting + shard.given:
@@ -122,9 +113,20 @@ def records(shard: Shard) -> Iterator[str]:
             yield f"no record behind {entry.delivery}"
 
 
+def _fits(shard: Shard, job: str, record: dict[str, str], entry: Entry | None) -> bool:
+    state = record.get("state", "")
+    if entry:
+        return state == "pending" and (record.get("entry"), record["level"]) == (entry.id, entry.level)
+    for place, states in STATES.items():
+        if job in shard.zsets[place]:
+            return state in states and "entry" not in record
+    return state in ("completed", "expired") and shard.ttl[f"job:{job}"] > 0
+
+
 def counters(shard: Shard) -> Iterator[str]:
     """Counters are exact, and the terms add up."""
-    is_now = {"delayed": len(shard.zsets["delayed"]), "dead": len(shard.zsets["dead"]), "repaired": 0}
+    is_now = {name: len(shard.zsets[name]) for name in ("delayed", "dead")}
+    is_now |= {"waiting": len(shard.zsets["following"]), "repaired": 0}
     for level in shard.members:
         is_now[f"pending:{level}"] = sum(entry.level == level for entry in shard.waiting)
         is_now[f"active:{level}"] = sum(entry.level == level for entry in shard.given)
@@ -145,7 +147,7 @@ def unique_keys(shard: Shard, ledger: Ledger) -> Iterator[str]:
     for key, value in shard.unique.items():
         job_id, _, mode = value.partition(" ")
         job = ledger.jobs.get(job_id)
-        if mode == "for":
+        if mode.startswith("for "):
             if shard.ttl[f"unique:{key}"] <= 0:
                 yield f"unique key {key} for a time has no end"
         elif job is None or job.unique != key or not job.must_hold:
@@ -153,6 +155,23 @@ def unique_keys(shard: Shard, ledger: Ledger) -> Iterator[str]:
     for job in ledger.open_jobs():
         if job.unique and job.must_hold and shard.unique.get(job.unique) != f"{job.id} {job.until}":
             yield f"{job.id} does not hold its key {job.unique}: {shard.unique.get(job.unique)}"
+
+
+def revised(shard: Shard, ledger: Ledger) -> Iterator[str]:
+    """A job is where and when the last call said; a follower follows whom it must."""
+    for entry in shard.waiting:
+        job = ledger.get(entry.job)
+        if job.level != entry.level:
+            yield f"{job.id} waits in level {entry.level}, it belongs to {job.level}"
+    for job_id, due in shard.zsets["delayed"].items():
+        job = ledger.get(job_id)
+        if job.first is not None and job.due and due != job.due:
+            yield f"{job_id} is due at {due}, its last call says {job.due}"
+    follows = {job.id: job.follows for job in ledger.open_jobs() if job.follows}
+    said = {job_id: shard.records[job_id].get("follows") for job_id in shard.zsets["following"]}
+    mutual = {shard.records.get(before or "", {}).get("follower"): before for before in said.values()}
+    if follows != said or mutual != said:
+        yield f"followers differ: {sorted(follows.items() ^ said.items())}"
 
 
 def tags(shard: Shard, ledger: Ledger) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulation.clock import Clock
@@ -20,8 +20,8 @@ RENEWAL_TOLERANCE = 60  # ms between the driver's clock and the shard's, after s
 class Deliveries:
     """Each ``saw_<operation>`` gets the arguments, the value, and what the server answered to the questions before it."""
 
-    def __init__(self, clock: Clock, ledger: Ledger) -> None:
-        self.clock, self.ledger = clock, ledger
+    def __init__(self, clock: Clock, ledger: Ledger, catch_up: Callable[[], object]) -> None:
+        self.clock, self.ledger, self.catch_up = clock, ledger, catch_up
         self.fence = 0
         self.epochs = 0  # restarts and failovers; ids stand still for a while after one
         self.epoch_at = 0  # when the last of them was, true time
@@ -155,7 +155,7 @@ class Deliveries:
         elif outcome == "release":
             self.excused.add(consumer)
         else:
-            job.deaths_alone = 0
+            job.deaths_alone, job.given = 0, False
             job.attempts += outcome == "retry"
             job.due = self.clock.wall + int(dict(pairs(settlement.pairs)).get("delay", 0))
         job.moved = True
@@ -168,6 +168,10 @@ class Deliveries:
             raise Violation(f"one delivery id for two jobs: {delivery} {self._job_of[delivery]} {job_id}")
         if job.end:
             raise Violation(f"delivered after its end: {job_id} is {job.end}")
+        if job.follows:
+            self.catch_up()
+        if job.follows:
+            raise Violation(f"delivered before the end of {job.follows}, which it follows: {job_id}")
         if job.asked:
             raise Violation(f"delivered although it is asked to stop: {job_id}")
         if job.expires_at is not None and not job.attempts and self.clock.wall > job.expires_at:
@@ -176,7 +180,7 @@ class Deliveries:
             raise Violation(f"delivered before it is due: {job_id}")
         self._judge_content(job, row)
         job.deliveries += 1
-        job.fresh = False
+        job.fresh, job.given = False, True
 
     @staticmethod
     def _judge_content(job: Job, row: Row) -> None:

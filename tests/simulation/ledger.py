@@ -37,6 +37,10 @@ class Job:
     deaths_alone: int = 0
     moved: bool = False  # it came back to its queue at least once
     asked: bool = False  # to stop, while it was with a worker
+    level: str = ""
+    given: bool = False  # delivered, and not back in its queue; also while its worker is lost
+    follows: str | None = None  # the job after which it may run
+    first: int | None = None  # wall time of the first call of a debounced one
 
     @property
     def poison(self) -> bool:
@@ -54,7 +58,11 @@ class Job:
     @property
     def must_hold(self) -> bool:
         """Whether it is open and its unique key, if it has one, must be its own."""
-        return self.end is None and (self.until == "done" or (self.until == "start" and self.fresh))
+        return (
+            self.end is None
+            and self.follows is None
+            and (self.until == "done" or (self.until == "start" and self.fresh))
+        )
 
 
 @dataclass(slots=True)
@@ -82,6 +90,8 @@ class Ledger:
             raise Violation(f"ended twice: {job.id} {job.end} and {how}")
         job.end = how
         self.ends[how] += 1
+        for follower in [other for other in self.open_jobs() if other.follows == job.id]:
+            follower.follows, follower.moved = None, True
         for key in [key for key, waited in self.waiters.items() if waited == job.id]:
             del self.waiters[key]
             self.told[key] = (job.id, how, job.result)
@@ -93,6 +103,7 @@ class Ledger:
         self.ends["dead"] -= 1
         job.end, job.attempts, job.deaths_alone = None, 0, 0
         job.moved, job.asked, job.fresh, job.expires_at = True, False, True, None
+        job.given, job.first = False, None
 
     def drop(self, job: Job) -> None:
         """A dead letter is thrown away."""

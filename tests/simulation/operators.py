@@ -10,7 +10,7 @@ from simulation.shard import PSEUDO
 from streamq.errors import JobNotFound, UniqueConflict, WrongState
 from streamq.protocol import control, inspect
 
-LISTS = ("pending", "active", "delayed", "dead", "tag:red")
+LISTS = ("pending", "active", "delayed", "following", "dead", "tag:red")
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -81,7 +81,10 @@ class Operators:
                 network.seen["retry refused"] += 1
 
     def _purge(self) -> None:
-        what, step = self.world.random.choice(("pending", "delayed", "dead")), control.Step(0, "-", "0")
+        what, step = (
+            self.world.random.choice(("pending", "delayed", "following", "dead")),
+            control.Step(0, "-", "0"),
+        )
         while step.cursor:
             step = self.world.network.execute(control.purge_step, what, step.cursor, step.bound)
             self.world.network.seen[f"purged {what}"] += step.touched

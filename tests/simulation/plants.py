@@ -13,6 +13,7 @@ from simulation.library import Edit
 from simulation.world import Outcome
 
 CLOCK, WAKING, READY, UNIQUE = "12_clock.lua", "20_waking.lua", "22_ready.lua", "24_unique.lua"
+FOLLOWERS = "25_followers.lua"
 WAITERS, ENDINGS, CONSUMERS, COMMANDS = (
     "26_waiters.lua",
     "28_endings.lua",
@@ -201,11 +202,60 @@ PLANTS: dict[str, Edit] = {
     "a repeated wait counts twice": Edit(
         WAITERS, "not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true)", "true"
     ),
+    # unique keys: later calls, and followers
+    "a follower stays behind": Edit(
+        ENDINGS, "  if r[5] then sq.release(c, r[3]) end\n  sq.count", "  sq.count"
+    ),
+    "a follower of a dead job stays behind": Edit(
+        ENDINGS, "  if r[4] then sq.release(c, r[3]) end\n  sq.remember", "  sq.remember"
+    ),
+    "a follower runs beside the one before it": Edit(FOLLOWERS, "  return nil, holder\n", "  return nil\n"),
+    "a job has two followers": Edit(
+        FOLLOWERS, "if follower then return revise(c, follower, job, false) end", ""
+    ),
+    "a follower that has ended is still named": Edit(
+        FOLLOWERS,
+        "if predecessor then redis.call('HDEL', sq.record(c, predecessor), 'follower') end",
+        "",
+    ),
+    "a released follower holds no key": Edit(FOLLOWERS, "  sq.hold(c, r[1], id, r[2])\n", ""),
+    "a running job is replaced": Edit(
+        FOLLOWERS, "local WAITS = {delayed = true,", "local WAITS = {given = true, delayed = true,"
+    ),
+    "a debounced job is due as at first": Edit(
+        FOLLOWERS,
+        "if o.debounce then return debounced_due(c, id, o) end",
+        "if o.debounce then return nil end",
+    ),
+    "the longest wait is forgotten": Edit(
+        FOLLOWERS,
+        "return o.longest and math.min(c.now + o.wait, first + o.longest) or c.now + o.wait",
+        "return c.now + o.wait",
+    ),
+    "the longest wait begins anew": Edit(
+        FOLLOWERS, "tonumber(redis.call('HGET', key, 'first') or c.now)", "c.now"
+    ),
+    "new arguments with the attempts of the old": Edit(
+        FOLLOWERS, "'tags', 'parent', 'attempt', 'struck')", "'tags', 'parent', 'struck')"
+    ),
+    "new arguments with the tags of the old": Edit(
+        FOLLOWERS, "  if r[1] then sq.forget_tags(c, id, r[1]) end\n", ""
+    ),
+    "the expiry of the old arguments": Edit(
+        FOLLOWERS, "if o.parts.arguments or due then replace_expiry(c, id, o, due) end", ""
+    ),
+    "a replaced job keeps its old entry": Edit(FOLLOWERS, "    sq.leave_tomb(c, at)\n", ""),
+    "a replaced job keeps its level": Edit(
+        FOLLOWERS, "o.parts.priority and job.level or at.level", "at.level"
+    ),
+    "how long a key is held stays as it was": Edit(
+        FOLLOWERS, "  if is_holder then sq.hold(c, o.unique, id, o.mode) end\n", ""
+    ),
     # unique keys, expiry, control
     "keys are never held": Edit(UNIQUE, "if not held then return nil end", "if true then return nil end"),
     "keys leak": Edit(ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  if r[2]", "  if r[2]"),
     "a dead job keeps its key": Edit(
-        ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  sq.remember", "  sq.remember"
+        ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  if r[4]", "  if r[4]"
     ),
     "a key until start is kept until done": Edit(ROWS, "if r[6] == 'start' then", "if false then"),
     "anybody frees a key": Edit(
@@ -213,7 +263,7 @@ PLANTS: dict[str, Edit] = {
         "if held == job .. ' ' .. at or (at == 'done' and held == job .. ' start') then",
         "if held then",
     ),
-    "tags leak": Edit(ENDINGS, "  if r[2] then forget_tags(c, job, r[2]) end\n  sq.count", "  sq.count"),
+    "tags leak": Edit(ENDINGS, "  if r[2] then sq.forget_tags(c, job, r[2]) end\n", ""),
     "expired jobs run": Edit(ROWS, "  if late then", "  if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
     "a pause is not obeyed": Edit(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulation.clock import GRID, HOUR
 from simulation.ledger import Violation
+from simulation.uniqueness import REVISED
 from streamq.errors import StaleCall, UniqueConflict
 from streamq.protocol.enqueue import ANONYMOUS, NewJob, enqueue
 
@@ -61,10 +62,10 @@ class Channel:
         if random.random() < self.world.scenario.poison:
             body = f"poison-{body}"
         options: list[str | int] = []
-        if random.random() < self.world.scenario.delayed:
-            options += self._due()
-        if random.random() < 0.12:
+        if random.random() < 0.2:
             options += self._unique()
+        if "debounce" not in options and random.random() < self.world.scenario.delayed:
+            options += self._due()
         if random.random() < 0.06:
             options += ["expires", random.choice((50, 500, 5000))]
         if random.random() < 0.08:
@@ -84,7 +85,24 @@ class Channel:
 
     def _unique(self) -> list[str | int]:
         random = self.world.random
+        if random.random() < 0.6:
+            return self._revising()
         until = random.choice(("done", "done", "start", "for"))
         mode: str | int = 60_000 if until == "for" else until
         conflict = random.choice(("existing", "existing", "reject"))
         return ["unique", f"{until}-{random.randint(0, 3)}", "until", mode, "on_conflict", conflict]
+
+    def _revising(self) -> list[str | int]:
+        """Of a few keys that all rules share: so every rule meets holders of every other one."""
+        random = self.world.random
+        key: list[str | int] = ["unique", f"{REVISED}-{random.randint(0, 2)}"]
+        rule = random.choice(
+            ("latest", "latest", "latest", "replace", "debounce", "debounce", "existing", "start")
+        )
+        if rule == "debounce":
+            longest = ["longest", random.choice((300, 2_000))] if random.random() < 0.8 else []
+            return [*key, "debounce", random.choice((100, 500)), *longest]
+        if rule == "start":
+            return [*key, "until", "start"]
+        parts = random.choice(("", "", "arguments", "time", "priority", "time,priority"))
+        return [*key, "on_conflict", rule, *(("replace", parts) if rule == "replace" and parts else ())]

@@ -10,7 +10,7 @@ from simulation.connection import Connection
 GROUP, RECORD = "workers", "@"
 PSEUDO = ("lost", "suspects")
 HASHES = ("meta", "counts", "heads", "consumers", "workers", "watch", "cancels", "marks", "waiters")
-ZSETS = ("alive", "idle", "woken", "delayed", "dead")
+ZSETS = ("alive", "idle", "woken", "delayed", "following", "dead")
 UNREAD = ("done", "test", "minute", "reply", "audit", "strikes", "strike", "struck")
 
 
@@ -64,7 +64,7 @@ class Shard:
             places.setdefault(entry.job, []).append("ready")
         for entry in self.given:
             places.setdefault(entry.job, []).append(entry.owner or "")
-        for name in ("delayed", "dead"):
+        for name in ("delayed", "following", "dead"):
             for job in self.zsets[name]:
                 places.setdefault(job, []).append(name)
         return places

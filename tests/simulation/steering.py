@@ -9,12 +9,13 @@ from simulation.clock import Clock
 from simulation.ledger import Job, Ledger, Violation
 from simulation.rows import pairs
 from simulation.shard import Shard
+from simulation.uniqueness import due_of, meet, options_of, shares_key
 from streamq.protocol.control import Step
 from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob
 from streamq.protocol.results import WAITING, Ending
 
 Answers = list[Any]
-LIVING = ("scheduled", "pending", "active", "retrying")
+LIVING = ("scheduled", "waiting", "pending", "active", "retrying")
 
 
 class Steering:
@@ -37,20 +38,32 @@ class Steering:
             if first is not value:
                 return
         for index, (job_id, new) in enumerate(zip(value.ids, jobs, strict=True)):
-            if index in value.existing:
+            predecessor = None
+            if shares_key(new):
+                predecessor = meet(self.ledger, self.clock.wall, job_id, new, stands=index in value.existing)
+            elif index in value.existing:
                 self._judge_holder(job_id, dict(pairs(new.options))["unique"])
-            else:
-                self._accept(job_id, (name, index), new)
+            if index not in value.existing:
+                self._accept(job_id, (name, index), new, predecessor)
         self._judge_keys(
             [self.ledger.jobs[job_id] for job_id in value.ids if job_id not in value.existing.values()]
         )
 
-    def _accept(self, job_id: str, asked_by: Any, new: NewJob) -> None:
-        options = {key: str(option) for key, option in pairs(new.options)}
-        due = self.clock.wall + int(options["delay"]) if "delay" in options else int(options.get("at", 0))
-        expires = int(options["expires"]) + max(due, self.clock.wall) if "expires" in options else None
+    def _accept(self, job_id: str, asked_by: Any, new: NewJob, predecessor: str | None) -> None:
+        options, now = options_of(new), self.clock.wall
+        due = due_of(options, now)
         job = Job(
-            job_id, asked_by, new.task, new.body.decode(), options, self.clock.t, due, expires_at=expires
+            id=job_id,
+            asked_by=asked_by,
+            task=new.task,
+            body=new.body.decode(),
+            options=options,
+            born=self.clock.t,
+            due=due,
+            expires_at=int(options["expires"]) + max(due, now) if "expires" in options else None,
+            level=str(new.level),
+            follows=predecessor,
+            first=now if "debounce" in options else None,
         )
         if job_id[0] != str(new.level):
             raise Violation(f"{job_id} was asked for at level {new.level}")
@@ -58,7 +71,7 @@ class Steering:
 
     def _judge_keys(self, added: Sequence[Job]) -> None:
         for job in added:
-            if job.unique and self._holders(job):
+            if job.unique and job.must_hold and self._holders(job):
                 self.catch_up()
                 if others := self._holders(job):
                     raise Violation(f"unique key {job.unique} held by {others} and by {job.id}")

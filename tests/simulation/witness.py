@@ -19,6 +19,7 @@ from simulation.library import HOW
 from simulation.rows import split
 from simulation.shard import GROUP, Shard
 from simulation.steering import Steering
+from simulation.uniqueness import revises
 
 Answers = list[Any]
 
@@ -28,7 +29,7 @@ class Witness:
 
     def __init__(self, anchor: str, clock: Clock, ledger: Ledger, look: Callable[[], Shard]) -> None:
         self.anchor, self.clock, self.ledger, self.look = anchor, clock, ledger, look
-        self.deliveries = Deliveries(clock, ledger)
+        self.deliveries = Deliveries(clock, ledger, self.catch_up)
         self._judges = (self.deliveries, Steering(clock, ledger, look, self.catch_up))
 
     def questions(self, operation: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -48,7 +49,7 @@ class Witness:
         elif operation == "progress":
             deliveries = [args[2]]
         else:
-            if operation in ("purge_step", "retry_step"):
+            if operation in ("purge_step", "retry_step") or (operation == "enqueue" and revises(args[-1])):
                 self.catch_up()
             return []
         return [
