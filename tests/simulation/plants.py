@@ -204,10 +204,10 @@ PLANTS: dict[str, Edit] = {
     ),
     # unique keys: later calls, and followers
     "a follower stays behind": Edit(
-        ENDINGS, "  if r[5] then sq.release(c, r[3]) end\n  sq.count", "  sq.count"
+        ENDINGS, "  if r[5] then sq.release(c, r[5]) end\n  sq.count", "  sq.count"
     ),
     "a follower of a dead job stays behind": Edit(
-        ENDINGS, "  if r[4] then sq.release(c, r[3]) end\n  sq.remember", "  sq.remember"
+        ENDINGS, "  if r[4] then sq.release(c, r[4]) end\n  sq.remember", "  sq.remember"
     ),
     "a follower runs beside the one before it": Edit(FOLLOWERS, "  return nil, holder\n", "  return nil\n"),
     "a job has two followers": Edit(
@@ -241,9 +241,7 @@ PLANTS: dict[str, Edit] = {
     "new arguments with the tags of the old": Edit(
         FOLLOWERS, "  if r[1] then sq.forget_tags(c, id, r[1]) end\n", ""
     ),
-    "the expiry of the old arguments": Edit(
-        FOLLOWERS, "if o.parts.arguments or due then replace_expiry(c, id, o, due) end", ""
-    ),
+    "the expiry of the old arguments": Edit(FOLLOWERS, "then replace_expiry(c, id, o, due) end", "then end"),
     "a replaced job keeps its old entry": Edit(FOLLOWERS, "    sq.leave_tomb(c, at)\n", ""),
     "a replaced job keeps its level": Edit(
         FOLLOWERS, "o.parts.priority and job.level or at.level", "at.level"
