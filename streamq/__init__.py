@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         Expired,
         JobFailed,
         JobNotFound,
+        QueueFull,
+        RateExceeded,
         ResultGone,
         ResultTimeout,
         SoftTimeout,
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from streamq.events import Event
     from streamq.handlers import CallNext
     from streamq.job import Job, JobInfo, Progress
+    from streamq.limits import Breaker, Limit
     from streamq.options import Backoff, Unique
-    from streamq.outcomes import Dead, Outcome, Retry, Snooze
+    from streamq.outcomes import Dead, Outcome, RateLimited, Retry, Snooze
     from streamq.resources import Resource, resource
     from streamq.sending import Outgoing
     from streamq.states import State
@@ -40,6 +43,7 @@ __all__ = [
     "App",
     "Backoff",
     "BatchContext",
+    "Breaker",
     "Call",
     "CallNext",
     "Cancelled",
@@ -52,9 +56,13 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobNotFound",
+    "Limit",
     "Outcome",
     "Outgoing",
     "Progress",
+    "QueueFull",
+    "RateExceeded",
+    "RateLimited",
     "Resource",
     "ResultGone",
     "ResultTimeout",
@@ -76,6 +84,7 @@ _HOMES = {
     "App": "app",
     "Backoff": "options",
     "BatchContext": "context",
+    "Breaker": "limits",
     "Call": "task",
     "CallNext": "handlers",
     "Cancelled": "errors",
@@ -88,9 +97,13 @@ _HOMES = {
     "JobFailed": "errors",
     "JobInfo": "job",
     "JobNotFound": "errors",
+    "Limit": "limits",
     "Outcome": "outcomes",
     "Outgoing": "sending",
     "Progress": "job",
+    "QueueFull": "errors",
+    "RateExceeded": "errors",
+    "RateLimited": "outcomes",
     "Resource": "resources",
     "ResultGone": "errors",
     "ResultTimeout": "errors",

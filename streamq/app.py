@@ -12,10 +12,11 @@ from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overlo
 from streamq.batch import Batch, BatchDecorator, By, batch_task
 from streamq.bulk import Bulk
 from streamq.client import Client
-from streamq.config import Config, Durability
+from streamq.config import Config
 from streamq.durations import Duration
 from streamq.errors import ConfigError
 from streamq.events import EventName, Observer, Observers
+from streamq.flow_control import FlowControl
 from streamq.forks import generation
 from streamq.handlers import (
     AsyncClass,
@@ -30,14 +31,16 @@ from streamq.handlers import (
     check_outgoing_hook,
 )
 from streamq.job import Job
+from streamq.limited import Announced
 from streamq.options import TaskOptions, TaskWords
 from streamq.protocol import Call as Operation
+from streamq.protocol import Flow
 from streamq.protocol.keys import JobId
-from streamq.queue import Queue
+from streamq.queue import Queue, follow, follow_async
 from streamq.replies import Replies
 from streamq.resources import Container, Resource, lifespan_of, resource_of
 from streamq.sender import Sender
-from streamq.sending import OutgoingHook
+from streamq.sending import OutgoingHook, Way
 from streamq.strikes import Strikes
 from streamq.task import (
     AsyncContextTask,
@@ -78,7 +81,7 @@ class TaskDecorator(Protocol):
     def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
 
 
-class App:
+class App(FlowControl):
     """A namespace of tasks on one server.
 
     ``url`` and ``namespace`` win over the settings of the environment, ``.env`` and pyproject.toml; ``config`` stands
@@ -94,6 +97,7 @@ class App:
         config: Config | None = None,
         **settings: Any,
     ) -> None:
+        super().__init__()
         self._given: dict[str, Any] = {"url": url, "namespace": namespace, **settings}
         if config:
             self.config = config
@@ -246,9 +250,27 @@ class App:
         """Carry one operation to the server."""
         return await self._client.async_engine.run(operation)
 
-    def sender(self, queue: str, durability: Durability | None = None) -> Sender:
+    def follow(self, flow: Flow[R]) -> R:
+        """Carry an operation of several calls to the server."""
+        return follow(self._client.engine, flow)
+
+    async def afollow(self, flow: Flow[R]) -> R:
+        """Carry an operation of several calls to the server."""
+        return await follow_async(self._client.async_engine, flow)
+
+    def sender(self, way: Way) -> Sender:
         """What puts jobs into a queue on behalf of this process."""
-        return self._client.sender(queue, durability)
+        return self._client.sender(way)
+
+    @property
+    def announced(self) -> Announced:
+        """What tells the server of the limits that the code declares."""
+        return self._client.announced
+
+    def limits_changed(self, queue: str) -> None:
+        """What puts jobs into this queue looks at its limits anew."""
+        for client in list(self._clients.values()):
+            client.forget_senders(queue)
 
     def replies(self, where: JobId) -> Replies:
         """What waits for the ends of jobs on behalf of this process."""
@@ -303,7 +325,9 @@ class App:
     def _client(self) -> Client:
         """This process's connections; a fork has its own, so that no two processes share a socket or a producer's name."""
         process = generation()
-        return self._clients.get(process) or self._clients.setdefault(process, Client(self.config))
+        return self._clients.get(process) or self._clients.setdefault(
+            process, Client(self.config, self.declarations)
+        )
 
     def _declare(self, task: Task[..., Any]) -> Task[..., Any]:
         known = self.tasks.setdefault(task.name, task)

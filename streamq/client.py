@@ -11,12 +11,15 @@ from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
-from streamq.config import Config, Durability
+from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Engine
 from streamq.engines.factory import open_async_engine, open_engine
+from streamq.limited import Announced, LimitedSender
+from streamq.limits.declarations import Declarations
 from streamq.protocol.keys import anchor_of
 from streamq.replies import Replies
 from streamq.sender import Sender
+from streamq.sending import Way
 
 __all__ = ["Client"]
 
@@ -31,12 +34,13 @@ class _OfLoop(NamedTuple):
 class Client:
     """The sync engine, an async one for each event loop, and what sends and waits through them, by shard."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, declarations: Declarations) -> None:
+        self._config, self._declarations = config, declarations
+        self.announced = Announced(self, config.namespace, declarations)
         self._lock = Lock()
         self._engine: Engine | None = None
         self._of_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
-        self._senders: dict[tuple[str, Durability | None], Sender] = {}
+        self._senders: dict[Way, Sender] = {}
         self._replies: dict[str, Replies] = {}
 
     @property
@@ -51,9 +55,14 @@ class Client:
         known = self._of_loop.get(loop)
         return known.engine if known else self._open_in(loop)
 
-    def sender(self, queue: str, durability: Durability | None = None) -> Sender:
-        """What puts jobs into a queue, as safely as asked for; by default as the settings say."""
-        return self._senders.get((queue, durability)) or self._new_sender(queue, durability)
+    def sender(self, way: Way) -> Sender:
+        """What puts jobs into a queue."""
+        return self._senders.get(way) or self._new_sender(way)
+
+    def forget_senders(self, queue: str) -> None:
+        """The limits of a queue have changed: what puts jobs in from now on tells the server of them before."""
+        for way in [way for way in self._senders if way.queue == queue]:
+            self._senders.pop(way, None)
 
     def replies(self, anchor: str) -> Replies:
         """What waits for the ends of a shard's jobs."""
@@ -78,10 +87,14 @@ class Client:
             await known.ending.aclose()
         await asyncio.to_thread(self.close)
 
-    def _new_sender(self, queue: str, durability: Durability | None) -> Sender:
-        anchor = anchor_of(self._config.namespace, queue)
-        sender = Sender(self, anchor, durability or self._config.durability)
-        return self._senders.setdefault((queue, durability), sender)
+    def _new_sender(self, way: Way) -> Sender:
+        anchor = anchor_of(self._config.namespace, way.queue)
+        durability = way.durability or self._config.durability
+        if way.wait_for_room is None and not self._declarations.of(way.queue):
+            sender = Sender(self, anchor, durability)
+        else:
+            sender = LimitedSender(self, anchor, durability, self.announced, way)
+        return self._senders.setdefault(way, sender)
 
     def _open_in(self, loop: asyncio.AbstractEventLoop) -> AsyncEngine:
         for over in [other for other in self._of_loop if other.is_closed()]:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Protocol, TypeVar
 from weakref import ref
 
-from streamq.errors import ConnectionLost, LimitExceeded, Reentered, UniqueConflict
+from streamq.errors import ConnectionLost, LimitExceeded, QueueFull, Reentered, UniqueConflict
 from streamq.producer import MAX_BATCH_BYTES
 from streamq.protocol.enqueue import MAX_BATCH, Enqueued, NewJob
 
@@ -25,7 +25,11 @@ __all__ = ["AsyncCollector", "Collector"]
 
 _CALLS = 2  # under way at once, on an event loop
 _WORTH_A_CALL = 16  # jobs: fewer are not parted into two calls
-_REFUSALS = (UniqueConflict, LimitExceeded)  # one job's fault, and then nothing of the call was added
+_REFUSALS = (
+    UniqueConflict,
+    LimitExceeded,
+    QueueFull,
+)  # one job's fault, and then nothing of the call was added
 
 
 class _Waiting(Protocol):

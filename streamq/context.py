@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, SupportsFloat
+from typing import Any, Protocol, SupportsFloat, overload
 
 from streamq.errors import WrongCall
 from streamq.journal import Desk, Journal
+from streamq.limits.lanes import key_named, keys_of, metered_keys
 from streamq.steps import AsyncSteps, SyncSteps
 
 __all__ = ["BatchContext", "Context", "Running", "current_job"]
 
 _NOTE_MAX = 1024  # bytes
+_AMOUNT_MAX = 1e12
 _ROUNDING = 1e-9  # what adding up steps may miss the ends of 0 to 1 by
 
 
@@ -39,6 +41,7 @@ class Context(AsyncSteps):
     CancelledError then, sync ones should look at it between steps. ``enqueued_ms`` and ``deadline_ms`` (the hard
     timeout, or the deadline of the job when that is earlier) are milliseconds since 1970. ``tell`` and ``pack`` are the
     worker's: what is told is sent as it is, so a partial result is packed before; ``desk`` is where steps are noted.
+    ``lane`` is where it waited for its limits, ``cost`` what it was estimated to take there.
     """
 
     id: str
@@ -57,6 +60,9 @@ class Context(AsyncSteps):
     scheduled_ms: int | None = None
     desk: Callable[[], Desk] | None = field(default=None, repr=False)
     _steps: Journal | None = field(default=None, init=False, repr=False)
+    lane: str | None = None
+    cost: float = 1.0
+    _charged: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def enqueued_at(self) -> datetime:
@@ -109,6 +115,39 @@ class Context(AsyncSteps):
         """
         self.tell({"partial": self.pack(value)})
 
+    @overload
+    def spent(self, amount: float, /) -> None: ...
+    @overload
+    def spent(self, limit: str, amount: float, /) -> None: ...
+    def spent(self, *said: Any) -> None:
+        """Say what the job has really taken, of one limit or of those that its cost counts in: more or less than estimated.
+
+        It may be said several times: the latest total counts. Raises WrongCall for what is no amount or no limit of it.
+        """
+        named, amount = said if len(said) == 2 else (None, *said)
+        differences = {}
+        for key, estimate in self._estimates(named).items():
+            total = _checked_amount(amount)
+            differences[key] = total - self._charged.get(key, estimate)
+            self._charged[key] = total
+        if differences:
+            self.tell({"spent": differences})
+
+    def _estimates(self, named: str | None) -> dict[str, float]:
+        """What was charged by limit, for the limit that is named or those where the cost counts."""
+        if self.lane is None:
+            return {}
+        metered = metered_keys(self.lane)
+        if named is None and metered:
+            return dict.fromkeys(metered, self.cost)
+        key = key_named(self.lane, named) if named else None
+        if key is None:
+            keys = ", ".join(keys_of(self.lane))
+            raise WrongCall(
+                f"ctx.spent: name one of the limits of this job, which are {keys}, as in ctx.spent(limit, 900)"
+            )
+        return {key: self.cost if key in metered else 1.0}
+
 
 @dataclass(slots=True, eq=False)
 class BatchContext(Context):
@@ -132,6 +171,12 @@ def _checked_fraction(fraction: object) -> float:
     raise WrongCall(
         f"ctx.progress: fraction is {fraction!r:.80}; a number from 0 to 1 is due, as in done / total"
     )
+
+
+def _checked_amount(amount: object) -> float:
+    if isinstance(amount, int | float) and not isinstance(amount, bool) and 0 <= amount <= _AMOUNT_MAX:
+        return float(amount)
+    raise WrongCall(f"ctx.spent: the amount is {amount!r:.80}; a number from 0 on is due")
 
 
 def _checked_note(note: object) -> str:

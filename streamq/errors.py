@@ -24,6 +24,8 @@ __all__ = [
     "OutOfMemory",
     "PayloadTooLarge",
     "ProtocolError",
+    "QueueFull",
+    "RateExceeded",
     "ReadOnlyServer",
     "Reentered",
     "ResultGone",
@@ -160,6 +162,34 @@ class LimitExceeded(StreamqError, ValueError):
     """A batch or an argument is above a limit of the protocol."""
 
     code = "LIMIT"
+
+
+class QueueFull(StreamqError):
+    """As many jobs, or bytes, wait as may wait: in the queue, for one key, or in the server's memory. Nothing was added."""
+
+    code = "FULL"
+
+    def __str__(self) -> str:
+        wait = f"try again in {self.retry_after:g} s, or let the producer wait: wait_for_room=..."
+        return f"{self.limit} is full: {self._said(2)}; {wait}. Nothing was added."
+
+    @property
+    def limit(self) -> str:
+        """What is full: the limit's name, as in ``tenant:acme``; ``queue`` and ``memory`` stand for themselves."""
+        return super().__str__().partition(" ")[0]
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which there may be room."""
+        return int(self._said(1).partition(" ")[0]) / 1000
+
+    def _said(self, words: int) -> str:
+        """What the server said, without its first words: the limit, and milliseconds."""
+        return super().__str__().split(" ", words)[-1]
+
+
+class RateExceeded(StreamqError, TimeoutError):
+    """A limit did not give in time what was asked of it. Nothing was taken."""
 
 
 class JobFailed(StreamqError):

@@ -16,6 +16,7 @@ from streamq.backoff import Backoff, BackoffRule, Delays, backoff_of
 from streamq.config import Durability
 from streamq.durations import Duration, seconds
 from streamq.errors import BadPayload, ConfigError
+from streamq.limits.declared import Breaker, By, Limit, check_breaker, check_lane, check_limits
 from streamq.unique import Unique
 from streamq.wire.limits import check_queue, check_tags, check_task
 
@@ -63,6 +64,7 @@ class OptionWords(TypedDict, total=False):
     unique: Unique | None
     tags: Sequence[str]
     durability: DurabilityWord | None
+    wait_for_room: Duration | None
 
 
 class TaskWords(OptionWords, total=False):
@@ -72,6 +74,9 @@ class TaskWords(OptionWords, total=False):
     no_retry: type[BaseException] | Sequence[type[BaseException]]
     isolate: bool
     settle_each: bool
+    lane: By
+    limits: Limit | Sequence[Limit]
+    breaker: str | Breaker
 
 
 class CallWords(OptionWords, total=False):
@@ -87,8 +92,8 @@ class TaskOptions:
     """The options of a task, checked. Durations are in seconds.
 
     ``timeout`` None means that it may run for ever, ``result_ttl`` None that only those who already wait get the result
-    (by default one that is not None is kept for a minute), ``durability`` None that the setting decides. ``name`` is
-    empty until the task gives its own.
+    (by default one that is not None is kept for a minute), ``durability`` None that the setting decides, ``wait_for_room``
+    None that a full queue refuses at once. ``name`` is empty until the task gives its own.
     """
 
     queue: str = "default"
@@ -103,10 +108,14 @@ class TaskOptions:
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
     durability: Durability | None = None
+    wait_for_room: float | None = None
     name: str = ""
     no_retry: tuple[type[BaseException], ...] = ()
     isolate: bool = False
     settle_each: bool = False
+    lane: By | None = None
+    limits: tuple[Limit, ...] = ()
+    breaker: Breaker | None = None
 
     def __post_init__(self) -> None:
         if self.soft_timeout is None or self.timeout is None:
@@ -284,6 +293,7 @@ _SHARED: Mapping[str, Check] = {
     "unique": _unique,
     "tags": lambda _, value: check_tags(value),
     "durability": _durability,
+    "wait_for_room": _span,
 }
 _OF_TASKS: Mapping[str, Check] = {
     **_SHARED,
@@ -291,6 +301,9 @@ _OF_TASKS: Mapping[str, Check] = {
     "no_retry": _error_types,
     "isolate": _switch,
     "settle_each": _switch,
+    "lane": lambda _, value: check_lane(value),
+    "limits": lambda _, value: check_limits(value),
+    "breaker": lambda _, value: check_breaker(value),
 }
 _OF_CALLS: Mapping[str, Check] = {
     **_SHARED,

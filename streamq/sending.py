@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamq.config import Durability
 from streamq.context import Running
 from streamq.errors import ConfigError
+from streamq.limits.route import Route
 from streamq.options import CallOptions, TaskOptions, Unique
 from streamq.protocol import Argument
 from streamq.signature import nearest
 
-__all__ = ["Outgoing", "OutgoingHook", "Sending"]
+__all__ = ["Outgoing", "OutgoingHook", "Sending", "Way"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,39 +31,58 @@ class Outgoing:
 OutgoingHook = Callable[[Outgoing], None]
 
 
+class Way(NamedTuple):
+    """To which queue jobs go, how safely (None: as the settings say), and how many seconds one waits for room there."""
+
+    queue: str
+    durability: Durability | None = None
+    wait_for_room: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What all jobs of one task, or of one ``using``, have in common.
 
-    ``pairs`` are the server's options (docs/protocol.md, enqueue), ``carried`` is what the worker reads of the call.
+    ``pairs`` are the server's options (docs/protocol.md, enqueue), ``carried`` is what the worker reads of the call,
+    ``route`` says from the arguments of each into which lane it goes. ``is_uniform``: nothing depends on the arguments.
     """
 
     call_options: CallOptions
     queue: str
+    way: Way
     level: int
-    durability: Durability | None
     pairs: tuple[Argument, ...]
     unique: Unique | None
+    route: Route | None
+    is_uniform: bool
     carried: dict[str, Any] | None
 
     @classmethod
     def of(
-        cls, task: str, task_options: TaskOptions, call_options: CallOptions, names: Sequence[str]
+        cls,
+        task: str,
+        task_options: TaskOptions,
+        call_options: CallOptions,
+        names: Sequence[str],
+        route: Callable[[str], Route | None],
     ) -> Sending:
-        """From checked options. Raises ConfigError when ``Unique(by=…)`` names no argument."""
+        """From checked options; ``route`` gives that of a queue. Raises ConfigError when ``Unique(by=…)`` names no argument."""
         merged = task_options.merged(call_options)
         for name in merged.unique.names if merged.unique else ():
             if name not in names:
                 near = nearest(name, names)
                 hint = f"did you mean '{near}'?" if near else f"it takes {', '.join(names) or 'none'}"
                 raise ConfigError(f"task {task}: Unique(by='{name}') names no argument of it; {hint}")
+        found = route(merged.queue)
         return cls(
             call_options,
             merged.queue,
+            Way(merged.queue, merged.durability, merged.wait_for_room),
             merged.priority,
-            merged.durability,
             _pairs(merged, call_options),
             merged.unique,
+            found,
+            merged.unique is None and found is None,
             call_options.carried,
         )
 

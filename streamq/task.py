@@ -16,6 +16,7 @@ from streamq.context import Context, current_job
 from streamq.errors import ConfigError
 from streamq.fitting import Fitting, fitting_of
 from streamq.job import Job
+from streamq.limits.route import Route
 from streamq.options import CallOptions, CallWords, TaskOptions
 from streamq.protocol import Argument
 from streamq.protocol.enqueue import NewJob
@@ -95,14 +96,29 @@ def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJ
     What it returns raises PayloadTooLarge, and WrongCall for what cannot be packed.
     """
     sending, hooks, parent = task.sending, task.app.outgoing_hooks, current_job.get()
-    if parent is None and not hooks and sending.unique is None:
+    if parent is None and not hooks and sending.is_uniform:
         return _packing_with(task, queue, sending.carried, sending.pairs) if queue else task.pack_plain
+    if parent is None and not hooks and sending.unique is None:
+        return _in_lanes(sending.route, _packing_with(task, queue, sending.carried, sending.pairs))
 
     def told(call: Call[Any]) -> NewJob:
         arguments = task.signature.bind(*call.args, **call.kwargs)
         return _packing_with(task, queue, *sending.told(task.name, arguments, parent, hooks))(call)
 
-    return told
+    return _in_lanes(sending.route, told)
+
+
+def _in_lanes(route: Route | None, pack: Callable[[Call[Any]], NewJob]) -> Callable[[Call[Any]], NewJob]:
+    """Packs calls too, and says of each into which lane it goes."""
+    if route is None:
+        return pack
+    lane_of = route.pairs
+
+    def packed(call: Call[Any]) -> NewJob:
+        lane, job = lane_of(*call.args, **call.kwargs), pack(call)
+        return NewJob(job.task, job.body, job.level, (*lane, *job.options)) if lane else job
+
+    return packed
 
 
 def _packing_with(
@@ -130,7 +146,8 @@ class Task(Generic[P, R]):
         self.app, self.fn, self.options, self.signature = app, fn, options, signature
         self.name = options.name
         self.is_async = iscoroutinefunction(fn)
-        self.sending = Sending.of(self.name, options, CallOptions(), self.signature.names)
+        self._routes = {False: self._route(whole=False)}
+        self.sending = self._sending(CallOptions())
         self._check = self.signature.check
 
     def __repr__(self) -> str:
@@ -160,9 +177,29 @@ class Task(Generic[P, R]):
         """The same task with these options for the calls made from it. Raises ConfigError for what cannot be used."""
         call_options = self.sending.call_options.then(CallOptions.of(**options))
         changed = copy.copy(self)
-        changed.sending = Sending.of(self.name, self.options, call_options, self.signature.names)
+        changed.sending = self._sending(call_options)
         vars(changed).pop("pack_plain", None)
         return changed
+
+    def reroute(self) -> None:
+        """The limits of its queue have changed: from now on its jobs go as these say."""
+        self.sending = self._sending(self.sending.call_options)
+
+    def _sending(self, options: CallOptions) -> Sending:
+        return Sending.of(self.name, self.options, options, self.signature.names, self._route_to)
+
+    def _route_to(self, queue: str) -> Route | None:
+        whole = self.app.declarations.limits_whole(queue)
+        if whole not in self._routes:
+            self._routes[whole] = self._route(whole=whole)
+        route = self._routes[whole]
+        if route is not None:
+            self.app.use_limits(queue, route.rules)
+        return route
+
+    def _route(self, *, whole: bool) -> Route | None:
+        options, parameters = self.options, self.signature.parameters
+        return Route.of(self.name, parameters, options.lane, options.limits, options.breaker, whole=whole)
 
     def job(self, job_id: str) -> Job[R]:
         """The job of this task with this id; nothing is asked of the server."""
@@ -183,7 +220,7 @@ class Task(Generic[P, R]):
     @property
     def sender(self) -> Sender:
         """What puts its jobs in."""
-        return self.app.sender(self.sending.queue, self.sending.durability)
+        return self.app.sender(self.sending.way)
 
     @property
     def keeps_results(self) -> bool:

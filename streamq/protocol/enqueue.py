@@ -19,7 +19,10 @@ _KIND = attrgetter("task", "level", "options")
 
 
 class NewJob(NamedTuple):
-    """One job of a batch. ``options`` is flat: name, value, name, value … (docs/protocol.md, enqueue)."""
+    """One job of a batch. ``options`` is flat: name, value, name, value … (docs/protocol.md, enqueue).
+
+    Where ``lane`` (and ``cost``) is all they say, they come first and alone: such jobs go many together.
+    """
 
     task: str
     body: bytes
@@ -46,7 +49,13 @@ def enqueue(
     groups = [(_KIND(jobs[0]), jobs)] if len(jobs) == 1 else groupby(jobs, _KIND)
     for (task, level, options), alike in groups:
         bodies = [job.body for job in alike]
-        if options:
+        if (
+            options
+            and options[0] == "lane"
+            and (len(options) == 2 or (options[2:3] == ("cost",) and len(options) == 4))
+        ):
+            args += (f"{level}={len(bodies)}", task, " ".join(map(str, options[1::2])), *bodies)
+        elif options:
             for body in bodies:
                 args += (f"{level}:{len(options)}", task, body, *options)
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamq.errors import ProtocolError
 
-__all__ = ["flag", "integer", "pairs", "parts", "text", "texts", "twos", "unexpected"]
+__all__ = ["flag", "integer", "number", "pairs", "parts", "text", "texts", "twos", "unexpected"]
 
 _SHOWN = 80  # characters of a reply in an error
 
@@ -30,6 +30,14 @@ def integer(reply: Any) -> int:
     """A whole number, also when it came as a string."""
     try:
         return int(reply)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise unexpected(reply, "a number") from error
+
+
+def number(reply: Any) -> float:
+    """A number with a fraction, which Lua can give as text only."""
+    try:
+        return float(reply)
     except (TypeError, ValueError, OverflowError) as error:
         raise unexpected(reply, "a number") from error
 

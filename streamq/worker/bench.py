@@ -276,6 +276,8 @@ class Bench:
                 runner.plan, runner.started, turn = None, started, self._turn
                 entry, task_name, body = row
                 begin(lot.prefix + entry)
+                if lot.is_of_lanes and task_name != RECORD:
+                    runner.describe(entry, task_name)
                 try:
                     plan = plan_of(task_name)
                     if plan is None or not plan.is_fast:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.logger import Logger
-from streamq.protocol.consume import RECORD, Row, abandon, adopt, handed_out
+from streamq.protocol.consume import RECORD, Row, abandon, adopt
 from streamq.protocol.inspect import job
 from streamq.worker.child import Child, Death
 from streamq.worker.page import Entitled, Section, Started
 from streamq.worker.repeats import Repeats
+from streamq.worker.rows import deliveries, job_of
 
 __all__ = ["Burials"]
 
@@ -96,7 +97,7 @@ class Burials:
     def _held(self, anchor: str, entitled: Entitled) -> dict[str, Started]:
         """What the server says the dead one owned. The generation is its supervisor's (see rescue)."""
         owned = self._engine.run(adopt(anchor, 0, entitled.id, entitled.generation + 1)).groups
-        found = [_described(level, row) for level, rows in handed_out(owned) for row in rows]
+        found = [_described(level, row) for level, rows in deliveries(owned) for row in rows]
         return {one.delivery: one for one in found}
 
     def _crashed_again(self, anchor: str, held: Mapping[str, Started]) -> set[str]:
@@ -120,7 +121,7 @@ def _described(level: bytes, row: Row) -> Started:
     delivery = f"{level.decode()}-{entry.decode()}"
     if task == RECORD:
         return Started(delivery, value[0].decode(), value[1].decode("utf-8", "replace"))
-    return Started(delivery, delivery, task.decode("utf-8", "replace"))
+    return Started(delivery, job_of(level, entry).decode(), task.decode("utf-8", "replace"))
 
 
 def suspects_of(death: Death) -> list[tuple[str, Started]]:

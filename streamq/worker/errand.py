@@ -38,6 +38,8 @@ class Errand:
     soft: float | None
     limit: float | None
     carried: dict[str, Any] = field(default_factory=dict)
+    lane: str | None = None
+    cost: float = 1.0
 
 
 class Answer(msgspec.Struct):
@@ -85,6 +87,8 @@ class StandIn:
             desk=lambda: DistantDesk(
                 place, payloads, streams, lambda asked: Answer(asked=asked), self._suspend
             ),
+            lane=errand.lane,
+            cost=errand.cost,
         )
 
     def _suspend(self, what: str) -> None:

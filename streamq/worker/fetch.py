@@ -12,14 +12,14 @@ import contextlib
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamq.config import Config
 from streamq.engines.base import AsyncEngine, Link
 from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
-from streamq.protocol.consume import Taken, handed_out, report, take
+from streamq.protocol.consume import Taken, report, take
 from streamq.protocol.keys import wake_channel
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite, GroupAppetite
@@ -36,8 +36,10 @@ from streamq.worker.outbox import Batch, Ending
 from streamq.worker.page import Section
 from streamq.worker.pauses import Pauses
 from streamq.worker.plan import Plan
+from streamq.worker.rows import deliveries
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.settling import Refused, Settling
+from streamq.worker.spending import Spending
 from streamq.worker.statistics import Tally
 from streamq.worker.telling import Telling
 from streamq.worker.ticker import Look
@@ -54,7 +56,10 @@ clock = time.monotonic
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Where a fetch loop works. ``place`` stands before its jobs' ids; ``alone``: it takes one suspect and nothing else."""
+    """Where a fetch loop works. ``place`` stands before its jobs' ids; ``alone``: it takes one suspect and nothing else.
+
+    ``rules``: the limits of its queue as the code declares them, by name.
+    """
 
     anchor: str
     queue: str
@@ -64,6 +69,7 @@ class Post:
     about: str
     alone: bool = False
     adopts_suspects: bool = False
+    rules: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fetch:
@@ -83,6 +89,7 @@ class Fetch:
         self._notices, self._isolation = notices, isolation
         self._bell = Bell()
         self._telling = Telling(post.anchor, self.send, self._bell.ring)
+        self._spending = Spending(post.anchor, self.send)
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
@@ -164,8 +171,11 @@ class Fetch:
     # What its bench and handlers need (outside.Outside)
 
     def tell(self, seat: Seat, said: dict[str, Any]) -> None:
-        """A handler says how far it is; called in threads too."""
-        self._telling.tell(seat, said)
+        """A handler says how far it is, or what it has spent; called in threads too."""
+        if "spent" in said:
+            self._spending.add(said["spent"])
+        else:
+            self._telling.tell(seat, said)
 
     def open_desk(self, seat: Seat) -> SeatDesk:
         """Where a handler deals with the server; called in threads too."""
@@ -243,6 +253,7 @@ class Fetch:
                 await self._round(link)
                 pauses.reset()
                 await self._rest()
+            await asyncio.gather(*self._spending.flush())
             await self._report(link)
             await self._members.leave(link)
         finally:
@@ -324,7 +335,7 @@ class Fetch:
 
     def _arrive(self, me: Consumer, groups: list[Any], fence: int) -> int:
         got = 0
-        for level, rows in handed_out(groups):
+        for level, rows in deliveries(groups):
             self.bench.arrive(Lot(me, level, fence), rows)
             got += len(rows)
         return got

@@ -149,6 +149,8 @@ def _errand(seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> 
         soft,
         None if seat.limit == FOREVER else seat.limit,
         dict(seat.carried),
+        context.lane,
+        context.cost,
     )
 
 
@@ -237,6 +239,7 @@ async def _perform(app: App, errand: Errand, stand_in: StandIn) -> Answer:
             misfit=is_misfit(error),
             entered=was_entered(error),
             waits_for=stand_in.waits_for,
+            lane=errand.lane,
         )
         return Answer(verdict=judge(error, attempt), is_last=True)
     if stand_in.stop is Stop.WAIT:

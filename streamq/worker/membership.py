@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from streamq.engines.base import Link
 from streamq.errors import BadPayload, ServerUnavailable
-from streamq.protocol.consume import Adopted, adopt, handed_out, retire
+from streamq.protocol.consume import Adopted, adopt, retire
 from streamq.protocol.keys import record_key
+from streamq.protocol.limits import declare
 from streamq.protocol.strikes import strikes
 from streamq.wire import Payloads
 from streamq.worker.bench import Bench
@@ -23,6 +24,7 @@ from streamq.worker.endings import unbegun
 from streamq.worker.notices import Notices
 from streamq.worker.outbox import Outbox
 from streamq.worker.page import CONSUMERS
+from streamq.worker.rows import deliveries
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.verdict import Stop, Verdict
 
@@ -143,6 +145,8 @@ class Membership:
         )
         self._post.section.enroll(registered.consumer, asked)
         await self.learn_strikes(link)
+        for declaration in declare(self._post.anchor, 0, self._post.rules):
+            await link.call(declaration)
         return Consumer(registered.consumer, self._post.place, outbox, registered.mono, registered.now)
 
     async def _adopt(self, link: Link, consumer: Consumer) -> None:
@@ -162,7 +166,7 @@ class Membership:
         held = running | consumer.outbox.entries()
         owned: Deliveries = set()
         is_whole = True
-        for level, rows in handed_out(adopted.groups):
+        for level, rows in deliveries(adopted.groups):
             owned |= {(level, row[0]) for row in rows}
             is_whole = is_whole and len(rows) < LISTED
             new = [row for row in rows if (level, row[0]) not in held]

@@ -21,6 +21,7 @@ _NAMES: dict[str, EventName] = {
     "done": "job.completed",
     "retry": "job.retrying",
     "snooze": "job.retrying",
+    "limited": "job.retrying",
     "park": "job.parked",
     "wait": "job.waiting",
     "dead": "job.dead",

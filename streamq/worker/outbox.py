@@ -8,7 +8,7 @@ get, or the connection may break, and then the batch is put back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from streamq.protocol.consume import plain, settle
 from streamq.protocol.keys import JobId
 from streamq.wire import Payloads
 from streamq.worker.plan import Plan, keeps
+from streamq.worker.rows import LANES, LaneEntry, job_of
 from streamq.worker.statistics import SMALL, bucket_of
 from streamq.worker.verdict import Fault, Verdict, fault_of
 
@@ -220,7 +221,7 @@ class Outbox:
         self._endings.append(ending)
 
     def _ending_of(self, level: bytes, done: Completion, *, tells_result: bool = False) -> Ending:
-        job = f"{self._place}-{level.decode()}-{done.entry.decode()}"
+        job = f"{self._place}-{job_of(level, done.entry).decode()}"
         seconds = done.ended - done.started
         ttl_ms = done.plan.ttl_ms if keeps(done.plan.options, done.result) else None
         verdict = Verdict("done")
@@ -246,6 +247,10 @@ class Outbox:
             pairs += ("for", verdict.waits_for)
         if verdict.reason:
             pairs += ("reason", verdict.reason)
+        if verdict.limit:
+            pairs += ("limit", verdict.limit)
+        if verdict.neutral:
+            pairs += ("neutral", 1)
         if verdict.fault:
             pairs += self._fault(verdict.fault, ending)
         return pairs
@@ -264,7 +269,7 @@ def _counted(items: list[Completion], mono_offset: float) -> dict[Plan, int]:
     tasks: dict[Plan, int] = {}
     last_ms, put_in = b"", 0.0
     last_plan, runs, waits = None, list[int](), list[int]()
-    for entry, plan, started, ended, _ in items:
+    for entry, plan, started, ended, _ in _by_birth(items):
         ms = entry[: entry.find(b"-")]
         if ms != last_ms:
             last_ms, put_in = ms, int(ms) / 1000 - mono_offset
@@ -279,8 +284,17 @@ def _counted(items: list[Completion], mono_offset: float) -> dict[Plan, int]:
     return tasks
 
 
+def _by_birth(items: list[Completion]) -> Iterable[Completion]:
+    """The same, but an entry of a lane, which is made when its job is given, is that of when the job was put in."""
+    if not items or not isinstance(items[0][0], LaneEntry):
+        return items
+    return (Completion(job_of(LANES, item[0])[2:], *item[1:]) for item in items)
+
+
 def _line(level: bytes, tasks: dict[Plan, int], entries: list[bytes]) -> bytes:
     """``send_email*2 5-1732448000000-0 …``: what the batch was, for people, and which jobs, for a look-up."""
     what = ",".join(f"{plan.name}*{count}" for plan, count in tasks.items()).encode()
     more = b" and %d more" % (len(entries) - LINE) if len(entries) > LINE else b""
+    if level == LANES:
+        return what + b" " + b" ".join([job_of(level, entry) for entry in entries[:LINE]]) + more
     return what + b" " + level + b"-" + (b" " + level + b"-").join(entries[:LINE]) + more

@@ -17,6 +17,7 @@ from streamq.context import Context, Running
 from streamq.journal import Desk
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.deadlines import refuse_late
+from streamq.worker.rows import LANES, cost_of, job_of, lane_of
 from streamq.worker.verdict import Attempt, Stop
 
 if TYPE_CHECKING:
@@ -34,14 +35,15 @@ DEADLINE = 7  # the place of the deadline in a row with a record
 class Lot:
     """The deliveries of one level that one reply brought.
 
-    ``done`` takes plain completions, as (entry, plan, started, ended, result).
+    ``done`` takes plain completions, as (entry, plan, started, ended, result). ``is_of_lanes``: they waited in lanes, so that
+    their entries do not say which jobs they are.
     """
 
-    __slots__ = ("consumer", "done", "fence", "level", "prefix")
+    __slots__ = ("consumer", "done", "fence", "is_of_lanes", "level", "prefix")
 
     def __init__(self, consumer: Consumer, level: bytes, fence: int) -> None:
         self.consumer, self.level, self.fence = consumer, level, fence
-        self.prefix = level + b"-"
+        self.prefix, self.is_of_lanes = level + b"-", level == LANES
         self.done = consumer.outbox.plain(level).append
 
 
@@ -110,7 +112,7 @@ class Seat:
     def local_id(self) -> str:
         """The id of the job inside its shard."""
         entry, task, value = self.row
-        local: bytes = value[0] if task == RECORD else self.lot.prefix + entry
+        local: bytes = value[0] if task == RECORD else job_of(self.lot.level, entry)
         return local.decode()
 
     @property
@@ -132,7 +134,14 @@ class Seat:
     @property
     def created_ms(self) -> int:
         """When the job was put in, in milliseconds of the shard."""
-        return int(self.row[2][4] or 0) if self.is_recorded else int(self.row[0].partition(b"-")[0])
+        if self.is_recorded:
+            return int(self.row[2][4] or 0)
+        return int(job_of(self.lot.level, self.row[0]).split(b"-")[1])
+
+    @property
+    def lane(self) -> str | None:
+        """The lane that the job waited in, if it did."""
+        return lane_of(self.row)
 
     def time_left(self, now: float) -> float:
         """Seconds until the job's own deadline."""
@@ -153,7 +162,13 @@ class Seat:
         delivery = lot.prefix + entry
         if task == RECORD:
             self.cell.describe(delivery, value[0], value[1])
+        elif lot.is_of_lanes:
+            self.describe(entry, task)
         self.cell.start(delivery)
+
+    def describe(self, entry: bytes, task: bytes) -> None:
+        """Say which job a plain delivery from a lane is: its entry alone does not."""
+        self.cell.describe(self.lot.prefix + entry, job_of(self.lot.level, entry), task)
 
     def allow(self, plan: Plan, carried: Mapping[str, Any]) -> None:
         """The task is known: from now on the handler has its time. ``carried``: the options that its payload brought.
@@ -195,6 +210,8 @@ class Seat:
                 schedule=self.carried.get("schedule"),
                 scheduled_ms=self.carried.get("scheduled"),
                 desk=self.open_desk,
+                lane=self.lane,
+                cost=cost_of(self.row),
             )
         return self.context
 
@@ -239,6 +256,7 @@ class Seat:
             entered,
             self.waits_for,
             self.time_left(time.monotonic()),
+            self.lane,
         )
 
     def rest(self) -> None:

@@ -7,14 +7,16 @@ reason (``Stop``), and what they raise then, usually a CancelledError, is judged
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import CodeType
 
 from streamq.backoff import Backoff
 from streamq.errors import BadPayload, Cancelled, KeyMissing, PayloadTooLarge, SignalTimeout
+from streamq.limits.declared import Breaker
+from streamq.limits.lanes import key_named, keys_of, widest_of
 from streamq.options import TaskOptions
-from streamq.outcomes import Outcome, Retry, Snooze
+from streamq.outcomes import Dead, Outcome, RateLimited, Retry, Snooze
 from streamq.wire.limits import clip_error, clip_traceback, text_of
 
 __all__ = [
@@ -48,7 +50,8 @@ class Attempt:
     ``number`` counts from 1, ``age`` is in seconds since the enqueue, ``limit`` the seconds that it was allowed,
     ``chance`` a random number from 0 to below 1. ``misfit``: its arguments did not fit the handler. ``hung``: it goes on
     although it was ended. ``entered``: what was raised comes from inside the handler.
-    ``waits_for``: what the job waits for, as a field of its journal. ``left``: seconds until its deadline.
+    ``waits_for``: what the job waits for, as a field of its journal. ``left``: seconds until its deadline. ``lane``: where it
+    waited for its limits, if it did.
     """
 
     number: int
@@ -62,6 +65,7 @@ class Attempt:
     entered: bool = False
     waits_for: str = ""
     left: float = float("inf")
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +79,27 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of a delivery, in the words of the protocol's settlements; None: there is nothing to settle."""
+    """The outcome of a delivery, in the words of the protocol's settlements; None: there is nothing to settle.
+
+    ``limit``: which one is shut when it was limited. ``neutral``: it says nothing about what the job's breaker is for.
+    """
 
     outcome: str | None
     delay: float | None = None  # seconds
     reason: str = ""
     fault: Fault | None = None
     waits_for: str = ""
+    limit: str | None = None
+    neutral: bool = False
 
 
 def judge(error: BaseException, attempt: Attempt) -> Verdict:
     """The verdict about a handler that ended with ``error``."""
-    return _raised(error, attempt) if attempt.stop is None else _stopped(error, attempt, attempt.stop)
+    stop, breaker = attempt.stop, attempt.options.breaker
+    verdict = _raised(error, attempt) if stop is None else _stopped(error, attempt, stop)
+    if breaker is None or verdict.outcome not in ("retry", "dead") or _speaks(breaker, error, attempt):
+        return verdict
+    return replace(verdict, neutral=True)
 
 
 def _stopped(error: BaseException, attempt: Attempt, stop: Stop) -> Verdict:
@@ -130,7 +143,7 @@ def unreadable(error: BaseException) -> Verdict:
     if isinstance(error, KeyMissing):
         return Verdict("park", reason=text_of(error))
     name = "BadPayload" if isinstance(error, BadPayload) else type(error).__qualname__
-    return Verdict("dead", reason="bad payload", fault=Fault(name, text_of(error)))
+    return Verdict("dead", reason="bad payload", fault=Fault(name, text_of(error)), neutral=True)
 
 
 def unknown(task: str) -> Verdict:
@@ -164,9 +177,32 @@ def _chosen(error: Outcome, attempt: Attempt) -> Verdict:
     match error:
         case Snooze():
             return Verdict("snooze", delay=error.delay, reason="snoozed", fault=_said("Snooze", error))
+        case RateLimited():
+            return _limited(error, attempt)
         case Retry():
             return _failed(attempt, error, Fault("Retry", text_of(error)))
     return Verdict("dead", reason="its handler gave up", fault=Fault("Dead", text_of(error)))
+
+
+def _limited(error: RateLimited, attempt: Attempt) -> Verdict:
+    lane = attempt.lane or ""
+    limit = widest_of(lane) if error.limit is None else key_named(lane, error.limit)
+    if limit is None and error.limit is not None and lane:
+        wrong = f"RateLimited(limit={error.limit!r:.60}) names no limit of this job: it has {', '.join(keys_of(lane))}"
+        return _failed(attempt, error, Fault("RateLimited", wrong))
+    fault = _said("RateLimited", error)
+    return Verdict("limited", delay=error.delay, reason="rate limited", fault=fault, limit=limit)
+
+
+def _speaks(breaker: Breaker, error: BaseException, attempt: Attempt) -> bool:
+    """Whether a failure is one of what the breaker is for: no misfit, no decision of the handler, nothing else than it names."""
+    if attempt.stop is Stop.TIMEOUT:
+        return breaker.counts(TimeoutError())
+    if attempt.misfit or (
+        isinstance(error, BadPayload | KeyMissing | PayloadTooLarge) and not attempt.entered
+    ):
+        return False
+    return breaker.counts(error) and not (isinstance(error, Dead) and error.__cause__ is None)
 
 
 def _said(type_name: str, error: BaseException) -> Fault | None:

@@ -169,7 +169,10 @@ class Worker:
         ):
             notices = Notices(queue, observers, debugs=debugs)
             plans = {name.encode(): self._plan(task, queue) for name, task in self._app.tasks.items()}
-            post = Post(anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised)
+            rules = self._app.declarations.of(queue)
+            post = Post(
+                anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised, rules
+            )
             fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, self._isolation)
             started = notices.started if observers.wants("job.started") else None
             for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, inspect, journal, results, strikes
+from streamq.protocol import Call, consume, control, inspect, journal, limits, results, strikes
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
@@ -56,6 +56,17 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (journal.asked(RUN, journal.recall()), [b"step charge", b"x"]),
     (journal.asked(RUN, journal.journal("step charge", b"x")), 1),
     (journal.asked(RUN, journal.await_("signal", "approved", None, fails=True)), [b"value", b"x"]),
+    (limits.declare_some(A, 0, [("openai", "rate=5")]), 1),
+    (limits.override_first(A, 0, "tenant:*", "slots=2", "anna"), b"17"),
+    (limits.unset_first(A, 0, "tenant:*", "anna"), b""),
+    (limits.wake_step(A, 0, "tenant:*", "17"), b""),
+    (limits.stop(A, 0, "openai", 1000, "anna"), 1),
+    (limits.reset(A, 0, "openai", "anna"), 1),
+    (limits.acquire(A, 0, [("openai", "2.5")]), [0, 400, b"openai"]),
+    (limits.spent(A, 0, "openai", "-3"), b"17.5"),
+    (limits.limits_page(A, 0), [b"s0", [b"openai", b"rate=5", b"rate=5", b"", b"3.5", 1, 2, 300, 4, 0, b"closed"]]),
+    (limits.limit(A, 0, "openai"), [b"name", b"openai", b"held_by", b"5-1-1"]),
+    (limits.lanes_page(A, 0), [b"", [b"5", b"tenant:acme|openai*", 3, 1200, b"ring", b"2.5"]]),
     (strikes.strike(A, 0, "s1", "send", {}, {}), 1),
     (strikes.unstrike(A, 0, "s1"), 1),
     (strikes.strikes(A), [[b"s1", 3, b"task", b"send", b"at", b"17", b"until", b"18", b"where to", b"x"]]),
