@@ -315,3 +315,34 @@ def test_who_paused_and_resumed_a_queue_is_in_its_audit_log(driver: Driver, queu
     changes = driver.run(queue.audit())
     assert [change.what for change in changes] == ["resumed the queue", "paused the queue: too many bounces"]
     assert driver.run(queue.audit(1)) == changes[:1]
+
+
+def test_a_struck_job_waits_for_the_strike_and_runs_when_it_is_lifted(
+    driver: Driver, queue: Queue, worker: Worker
+) -> None:
+    where = {"to": "x", "note": "a b"}
+    assert driver.run(queue.strike("s1", "send", where, note="why", by="anna"))
+    assert not driver.run(queue.strike("s1", "send", where))
+    [job] = push(driver, queue, MAIL)
+    [(level, entry, _)] = worker.take()
+    worker.settle("strike", level, entry, "reason", "s1")
+    [strike] = driver.run(queue.strikes())
+    assert (strike.task, strike.where, strike.until_ms, strike.waiting) == ("send", where, None, 1)
+    assert "struck: send where note=a b and to=x, until it is lifted (strike s1): why" in driver.run(
+        queue.explain(job)
+    )
+    with pytest.raises(WrongState, match="lift that, and it runs"):
+        driver.run(queue.promote(job))
+    assert driver.run(queue.unstrike("s1"))
+    assert [level for level, _, _ in worker.take()] == [level]
+    assert driver.run(queue.strikes()) == []
+
+
+def test_a_job_whose_deadline_is_past_is_not_given_and_says_why(
+    driver: Driver, queue: Queue, worker: Worker
+) -> None:
+    [job] = push(driver, queue, NewJob("send", b"body", 5, ("deadline", 1)))
+    assert worker.take() == []
+    ending = driver.run(queue.wait(job, reply_key(queue.anchor, "1")))
+    assert (ending.status, (ending.payload or b"").startswith(b"its deadline was ")) == ("expired", True)
+    assert depth(driver, queue, "expired") == 1
