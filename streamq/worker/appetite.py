@@ -80,11 +80,11 @@ class GroupAppetite(Appetite):
         return max(0, min(MAX_TAKE, HELD - waiting, max(jobs, int(company))))
 
     def worth_asking(self, free: int, waiting: int) -> bool:
-        """Whether so many are missing that a round trip pays."""
-        if not self.missing(free, waiting):
+        """Whether so many are missing that a round trip pays; what a group lacks does, while a slot is free for it."""
+        if not (missing := self.missing(free, waiting)):
             return False
         is_short_of_jobs = 0 < self._target(free) <= 2 * self._jobs(free, waiting)
-        return is_short_of_jobs or self._groups.waiting <= self._groups.room(free)
+        return is_short_of_jobs or 0 < self._groups.room(free) <= missing
 
     def _jobs(self, free: int, waiting: int) -> int:
         """How many are missing that are no members; where nothing else comes, a member is a job."""

@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from streamq import (
     App,
+    BatchContext,
     CallNext,
     Cancelled,
     Context,
@@ -15,6 +16,7 @@ from streamq import (
     Event,
     Job,
     JobFailed,
+    Outcome,
     Outgoing,
     Retry,
     Snooze,
@@ -109,6 +111,38 @@ class Plain:
 thumbnail = app.add(Thumbnail, queue="images")
 plain = app.add(Plain)
 
+# Batches
+
+
+@app.batch(size=100, wait=0.2, by="tenant")
+async def index(items: list[dict[str, int]]) -> list[str | Outcome]:
+    return [Retry("30s") if item else "done" for item in items]
+
+
+@app.batch(wait="1s", by=len, queue="bulk", result_ttl="10m")
+def measure(ctx: BatchContext, items: list[str]) -> list[int | Exception]:
+    ctx.progress(0.5)
+    assert_type([job.attempt for job in ctx.jobs], list[int])
+    return [len(item) for item in items]
+
+
+@app.batch()
+async def forget(items: Sequence[int]) -> None: ...
+
+
+@app.batch()
+async def with_context(ctx: BatchContext, items: list[int]) -> list[int | None]:
+    return [None for _ in items]
+
+
+assert_type(index.enqueue({"a": 1}), Job[str])
+assert_type(index.using(delay="5m").enqueue({"a": 1}), Job[str])
+assert_type(measure.enqueue("a"), Job[int])
+assert_type(forget.enqueue(1), Job[None])
+assert_type(with_context.enqueue(1), Job[int | None])
+assert_type(app.enqueue_many([measure.call("a")]), list[Job[int]])
+
+
 # Putting jobs in
 
 job = send_email.enqueue("a@b.c")
@@ -193,6 +227,7 @@ def page(event: Event) -> None:
 
 async def main(ctx: Context) -> None:
     assert_type(await send_email("a"), bool)
+    await index([{"a": 1}])
     assert_type(checksum("x"), str)
     assert_type(await (await send_email.aenqueue("a", template="bye")).aresult(), bool)
     await report(ctx, 7)

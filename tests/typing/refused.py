@@ -5,7 +5,21 @@ Never run; test_typing.py compares the lines of the errors with the marked ones.
 
 from __future__ import annotations
 
-from accepted import Pool, app, checksum, job, payload, plain, pool, report, send_email, sync_user, thumbnail
+from accepted import (
+    Pool,
+    app,
+    checksum,
+    index,
+    job,
+    measure,
+    payload,
+    plain,
+    pool,
+    report,
+    send_email,
+    sync_user,
+    thumbnail,
+)
 
 from streamq import CallNext, Context, Unique, resource
 
@@ -86,6 +100,32 @@ def f5(ctx: Context, call_next: CallNext) -> object: ...
 
 @app.before_enqueue  # refused: a hook of another type
 def f6(outgoing: int) -> None: ...
+
+
+index.enqueue("a")  # refused: an item of another type
+index.enqueue([{"a": 1}])  # refused: a list where one item is wanted
+measure.enqueue()  # refused: a batch without its item
+x2: int = index.enqueue({"a": 1}).result()  # refused: wrong type of an item's result
+print(x2)
+measure(["a"])  # refused: a plain call of a batch without its context
+
+
+@app.batch(size="many")  # refused: wrong type of a size
+async def f7(items: list[str]) -> None: ...
+
+
+@app.batch()  # refused: a batch that takes no list
+async def f8(item: str) -> list[str]:
+    return [item]
+
+
+@app.batch()  # refused: a batch that returns no list
+async def f9(items: list[str]) -> int:
+    return 1
+
+
+@app.batch(sizes=3)  # refused: unknown option of a batch
+async def f10(items: list[str]) -> None: ...
 
 
 Unique(by="to", on_conflict="fail")  # refused: not a way to meet a conflict

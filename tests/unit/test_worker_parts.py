@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamq.events import Observers
-from streamq.worker.appetite import Appetite
+from streamq.worker.appetite import Appetite, GroupAppetite
 from streamq.worker.notices import Notices
 from streamq.worker.page import Page
 from streamq.worker.statistics import BUCKETS, Tally, bucket_of, quantile
@@ -36,6 +36,37 @@ def test_a_round_trip_is_made_when_half_of_the_wanted_are_missing() -> None:
     assert appetite.worth_asking(free=10, waiting=5)
     assert not appetite.worth_asking(free=10, waiting=6)
     assert not appetite.worth_asking(free=0, waiting=0)
+
+
+class Gathered:
+    """Members of batches of 100, of which so many wait."""
+
+    def __init__(self, share: float, waiting: int) -> None:
+        self.share, self.waiting = share, waiting
+
+    def room(self, free: int) -> int:
+        return free * 100 - self.waiting
+
+
+def test_where_all_jobs_are_of_batches_a_slot_takes_a_group() -> None:
+    appetite = GroupAppetite(0.0, Gathered(1, 0))
+    assert appetite.missing(free=3, waiting=0) == 300
+    assert appetite.missing(free=9, waiting=0) == 500
+    assert appetite.missing(free=0, waiting=0) == 0
+    almost = GroupAppetite(0.0, Gathered(1, 98))
+    assert almost.worth_asking(free=1, waiting=98)
+    assert almost.missing(free=1, waiting=98) == 2
+    assert not almost.worth_asking(free=0, waiting=98)
+
+
+def test_other_jobs_are_not_hoarded_for_the_sake_of_batches() -> None:
+    appetite = GroupAppetite(0.0, Gathered(0.5, 0))
+    assert appetite.missing(free=3, waiting=0) == 6
+    assert GroupAppetite(0.0, Gathered(0.99, 0)).missing(free=3, waiting=0) == 24
+    assert GroupAppetite(0.0, Gathered(0, 0)).missing(free=3, waiting=0) == 3
+    others_wait = GroupAppetite(0.0, Gathered(0.5, 40))
+    assert others_wait.missing(free=3, waiting=43) == 0
+    assert others_wait.missing(free=3, waiting=1040) == 0
 
 
 @pytest.mark.parametrize("q", [0.5, 0.95, 0.99])

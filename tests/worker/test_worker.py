@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deaf_proxy import DeafProxy
+from inside import counted, stats, until, working
 from servers import Server
 from streamq.app import App
 from streamq.context import Context
@@ -22,50 +23,13 @@ from streamq.handlers import CallNext
 from streamq.outcomes import Dead, Retry, Snooze
 from streamq.protocol.enqueue import NewJob
 from streamq.resources import resource
-from streamq.worker import Limits, Worker
+from streamq.worker import Limits
 
 
 @pytest.fixture
 def app(server: Server) -> Iterator[App]:
     with App(server.url) as made:
         yield made
-
-
-@contextlib.asynccontextmanager
-async def working(app: App, **options: Any) -> AsyncIterator[Worker]:
-    """A worker on the running loop, stopped at the end."""
-    async with app:
-        worker = Worker(app, **options)
-        running = asyncio.create_task(worker.run())
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            await asyncio.wait_for(running, 30)
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.005)
-
-
-async def stats(app: App) -> dict[str, int]:
-    return {name: int(value) for name, value in (await app.arun(app.queue().stats())).items()}
-
-
-async def counted(app: App, **expected: int) -> None:
-    """Wait until the counters say so, and the books balance."""
-
-    async def agrees() -> bool:
-        found = await stats(app)
-        return all(found[name] == count for name, count in expected.items())
-
-    try:
-        await until(agrees)
-    except TimeoutError:
-        raise AssertionError(f"{expected} was due, there is {await stats(app)}") from None
-    assert (await app.arun(app.queue().conservation())).difference == 0
 
 
 def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App) -> None:

@@ -322,6 +322,24 @@ async def fails(message: str) -> None:
     raise ValueError(message)
 
 
+if os.environ.get("BATCHES"):
+
+    @app.batch(size=10, wait=0.3)
+    async def packs(items: list[str]) -> list[str]:
+        first = not JOURNAL.exists() or "begin sleeps-once" not in JOURNAL.read_text()
+        for item in items:
+            write("begin", item)
+        if "exits" in items:
+            os._exit(3)
+        if "sleeps-once" in items and first:
+            await asyncio.sleep(60)
+        return items
+
+    @app.batch(size=10, wait=60, result_ttl="1m")
+    def gathers(items: list[int]) -> list[int]:
+        return [len(items)] * len(items)
+
+
 if __name__ == "__main__":
     from streamq.worker import run
 
