@@ -33,6 +33,7 @@ local SWITCHES = {
   'strikes',
   'journals', 'suspended',
   'schedules',
+  'parents', 'closing', 'outbox',
 }
 
 local function read_switches(c)
@@ -92,6 +93,9 @@ local function enter_epoch(c)
 end
 
 function sq.save(c)
+  if c.closing > 0 or c.ends then sq.spread(c) end
+  if c.opened and not c.paused then sq.ring(c, 1) end
+  if c.mail then sq.post(c) end
   if c.flow > 0 then sq.save_flow(c) end
   if c.new_epoch or c.first then enter_epoch(c) end
   if c.drawn then redis.call('HSET', c.meta, 'now', c.now, 'mono', c.mono, 'ms', c.ms, 'seq', c.seq, 'enqueued', c.enqueued)

@@ -11,8 +11,11 @@ function sq.tell_waiters(c, job, status, payload)
   local keys = redis.call('HGET', c.anchor .. ':waiters', job)
   if not keys then return end
   for key in string.gmatch(keys, '%S+') do
-    redis.call('RPUSH', key, job .. ' ' .. status .. ' ' .. (payload or ''))
-    redis.call('PEXPIRE', key, REPLY_TTL)
+    if key == '@children' then sq.begin_closing(c, job, status, payload)
+    else
+      redis.call('RPUSH', key, job .. ' ' .. status .. ' ' .. (payload or ''))
+      redis.call('PEXPIRE', key, REPLY_TTL)
+    end
   end
   redis.call('HDEL', c.anchor .. ':waiters', job)
   sq.switch(c, 'waiters', -1)
@@ -41,6 +44,15 @@ end
 
 function sq.failure(error_text, traceback) return (error_text or '') .. '\0' .. (traceback or '') end
 
+-- Registers a reply key, or the word @children: then children of the job are told, too.
+function sq.await(c, job, key)
+  local keys = redis.call('HGET', c.anchor .. ':waiters', job)
+  if not keys then sq.switch(c, 'waiters', 1) end
+  if not keys or not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true) then
+    redis.call('HSET', c.anchor .. ':waiters', job, keys and keys .. ' ' .. key or key)
+  end
+end
+
 -- now, job, reply key -> {status, payload}
 local function wait(anchor, args)
   local c, job, key = sq.begin(anchor, args[1]), sq.job(args[2]), sq.text(args[3], 'reply key', 512)
@@ -51,16 +63,14 @@ local function wait(anchor, args)
   if r[1] == 'completed' then return {r[1], r[2]} end
   if r[1] == 'expired' then return {r[1], r[3]} end
   if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
-  if not r[1] and sq.find(c, job).place == 'gone' then
+  local how, is_flow = sq.flow_end(c, job)
+  if how then return {how, sq.flow_failure(c, job)} end
+  if not r[1] and not is_flow and sq.find(c, job).place == 'gone' then
     local status, _, _, was_kept = sq.logged(c, job)
     return {status and not (status == 'completed' and was_kept) and status or 'gone', false}
   end
   -- checked: first write
-  local keys = redis.call('HGET', c.anchor .. ':waiters', job)
-  if not keys then sq.switch(c, 'waiters', 1) end
-  if not keys or not string.find(' ' .. keys .. ' ', ' ' .. key .. ' ', 1, true) then
-    redis.call('HSET', c.anchor .. ':waiters', job, keys and keys .. ' ' .. key or key)
-  end
+  sq.await(c, job, key)
   sq.save(c)
   return {'waiting', false}
 end

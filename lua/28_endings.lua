@@ -44,10 +44,12 @@ function sq.forget_tags(c, job, tags)
 end
 
 -- The ending of a job: counted, told to those who wait; its key and tags are free, its record is gone
--- (unless `keep` ms are given: then a result, or the reason of another end, stays). Without `task` its record names it.
+-- (unless `keep` ms are given: then a result, or the reason of another end, stays; or its flow may be run again from here).
+-- Without `task` its record names it.
 function sq.finish_job(c, job, task, status, payload, keep)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule', 'follower')
+  local r = redis.call('HMGET', key, 'unique', 'tags', 'task', 'schedule', 'follower', 'inputs', unpack(sq.KIN))
+  local runs_again = r[7] and status ~= 'completed'
   if r[1] then sq.free(c, r[1], job, 'done') end
   if r[2] then sq.forget_tags(c, job, r[2]) end
   if r[5] then sq.release(c, r[5]) end
@@ -55,13 +57,20 @@ function sq.finish_job(c, job, task, status, payload, keep)
   sq.tell_waiters(c, job, status, payload)
   redis.call('UNLINK', c.anchor .. ':progress:' .. job)
   sq.forget_journal(c, job)
-  if keep then
+  if runs_again then
+    redis.call('HSET', key, 'state', status, 'ended', c.now)
+    if payload then redis.call('HSET', key, 'reason', payload) end
+    redis.call('HDEL', key, 'entry', 'due', 'children')
+    redis.call('PEXPIRE', key, sq.FLOW_KEPT)
+  elseif keep then
     redis.call('HSET', key, 'state', status, status == 'completed' and 'result' or 'reason', payload or '', 'ended', c.now)
     redis.call('HDEL', key, 'body', 'large', 'entry', 'due', 'traceback', 'history')
     redis.call('PEXPIRE', key, keep)
   else
     redis.call('UNLINK', key)
   end
+  if r[6] then sq.release_outputs(c, job, r[6], runs_again) end
+  sq.tell_kin(c, job, {unpack(r, 7)}, status, payload)
   sq.log(c, status .. ' ' .. job .. ' ' .. (task or r[3] or '?') .. (keep and ' kept' or ''))
   if r[4] then sq.run_ended(c, r[4]) end
 end
@@ -86,8 +95,9 @@ end
 
 -- A dead letter goes for good.
 function sq.drop_dead(c, job)
-  local tags = redis.call('HGET', sq.record(c, job), 'tags')
-  if tags then sq.forget_tags(c, job, tags) end
+  local r = redis.call('HMGET', sq.record(c, job), 'tags', 'inputs')
+  if r[1] then sq.forget_tags(c, job, r[1]) end
+  if r[2] then sq.release_outputs(c, job, r[2]) end
   redis.call('UNLINK', sq.record(c, job), c.anchor .. ':progress:' .. job)
   redis.call('ZREM', c.anchor .. ':dead', job)
   sq.forget_journal(c, job)
@@ -100,8 +110,8 @@ function sq.bury(c, job, reason, error_text, traceback)
   local key = sq.record(c, job)
   redis.call('HSET', key, 'state', 'dead', 'reason', reason, 'error', error_text, 'traceback', traceback,
     'died', sq.num(c.now))
-  redis.call('HDEL', key, 'entry', 'due')
-  local r = redis.call('HMGET', key, 'unique', 'task', 'schedule', 'follower')
+  local r = redis.call('HMGET', key, 'unique', 'task', 'schedule', 'follower', unpack(sq.KIN))
+  redis.call('HDEL', key, 'entry', 'due', 'children')
   if r[1] then sq.free(c, r[1], job, 'done') end
   if r[4] then sq.release(c, r[4]) end
   sq.remember(c, job, 'dead ' .. reason .. ' ' .. error_text)
@@ -110,5 +120,6 @@ function sq.bury(c, job, reason, error_text, traceback)
   sq.tell_waiters(c, job, 'dead', sq.failure(error_text ~= '' and error_text or reason, traceback))
   if r[3] then sq.run_ended(c, r[3]) end
   sq.log(c, 'dead ' .. job .. ' ' .. (r[2] or ''))
+  sq.tell_kin(c, job, {unpack(r, 5)}, 'dead')
   trim_dead(c)
 end

@@ -51,6 +51,8 @@ function sq.sweep(c)
   if c.mono - c.swept < EVERY then return end
   redis.call('HSET', c.meta, 'swept', c.mono)
   for level = 0, 9 do pcall(sweep_level, c, tostring(level)) end
+  pcall(sq.ask_parents, c)
+  pcall(sq.give_up_flows, c)
   if c.flow > 0 then
     pcall(sweep_level, c, sq.LANES)
     pcall(sq.sweep_lanes, c)

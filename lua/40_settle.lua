@@ -136,6 +136,9 @@ end
 
 function settlers.expired(c, job, o) sq.expire(c, job, o.task, o.reason) end
 
+-- Its condition was not met.
+function settlers.skip(c, job, o) sq.finish_job(c, job, o.task, 'skipped', o.reason) end
+
 function settlers.dead(c, job, o)
   redis.call('HINCRBY', sq.record(c, job), 'attempt', 1)
   sq.bury(c, job, o.reason ~= '' and o.reason or 'failed', o.error, o.traceback)
@@ -234,8 +237,8 @@ local function settle_single(c, me, one, report)
     return refuse(report, level, entry)
   end
   local job, task = sq.job_of(level, entry, row)
-  if outcome == 'done' and not one.options.result and sq.is_awaited(c, job) then return want(report, level, entry) end
-  if outcome ~= 'cancelled' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, entry, row) end
+  if outcome == 'done' and not one.options.result and (sq.is_awaited(c, job) or (row[1] == sq.RECORD and sq.feeds_children(c, job))) then return want(report, level, entry) end
+  if outcome ~= 'cancelled' and outcome ~= 'skip' and (outcome ~= 'done' or one.options.ttl) then sq.ensure_record(c, job, level, entry, row) end
   one.options.by = me.id
   one.options.task = task
   sq.forget_delivery(c, level, entry, job, not one.options.neutral and TOLD_BREAKERS[outcome] or nil)

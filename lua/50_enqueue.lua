@@ -4,7 +4,8 @@
 -- that was executed is refused; a batch gets consecutive ids, whatever becomes of its jobs.
 
 local KNOWN = {delay = true, at = true, unique = true, ['until'] = true, on_conflict = true, replace = true, debounce = true,
-  longest = true, expires = true, deadline = true, within = true, tags = true, parent = true, record = true, lane = true, cost = true}
+  longest = true, expires = true, deadline = true, within = true, tags = true, parent = true, record = true, lane = true, cost = true,
+  id = true, after = true, flow = true}
 local LEVELS = {['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
   ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true}
 local PRODUCER_TTL = 86400       -- seconds
@@ -18,7 +19,7 @@ local function check_tags(tags)
   if n > 32 then sq.refuse('LIMIT', n .. ' tags; the most is 32') end
 end
 
-local function read_options(c, args, i, n)
+local function read_options(c, args, i, n, level)
   local o, behind = sq.pairs(args, i, n, KNOWN)
   sq.check_unique(o)
   if o.delay and o.at then sq.refuse('INVALID', 'delay and at exclude each other') end
@@ -34,7 +35,8 @@ local function read_options(c, args, i, n)
   if o.parent then sq.text(o.parent, 'parent', 256) end
   if o.lane then sq.check_lane(o.lane) end
   if o.cost then sq.check_cost(o.cost) end
-  o.lasting = o.due > c.now or o.unique or o.expires or o.deadline or o.tags or o.record
+  if o.id or o.after or o.flow then sq.check_gated(c, o, level) end
+  o.lasting = o.due > c.now or o.unique or o.expires or o.deadline or o.tags or o.record or o.gated
   return o, behind
 end
 
@@ -95,7 +97,7 @@ local function read_step(c, steps, args, i)
   if n < 1 or not args[last] then sq.refuse('INVALID', 'spec ' .. sq.shown(args[i]) .. ' of ' .. task .. ': its bodies are missing') end
   if mark == '*' then return n, read_plain(steps, args, i + 2, last, level, task), last + 1 end
   if mark == '=' then return n, read_laned(steps, args, i + 3, last, level, task, body), last + 1 end
-  local options, behind = read_options(c, args, i + 3, n)
+  local options, behind = read_options(c, args, i + 3, n, level)
   steps[#steps + 1] = {level = level, task = task, body = sq.text(body, 'body', sq.BODY_BYTES), options = options}
   return 1, #body, behind
 end
@@ -132,7 +134,7 @@ local function check_conflicts(c, steps)
     local o = step.options
     if o and o.unique then
       local holder = claimed[o.unique] or sq.holder(c, o.unique)
-      if holder and o.on_conflict == 'reject' then
+      if holder and (o.on_conflict == 'reject' or o.id) then
         sq.refuse('CONFLICT', holder .. ' holds the unique key ' .. sq.shown(o.unique))
       end
       claimed[o.unique] = holder or 'another job of this call'
@@ -186,6 +188,15 @@ local function add_ready(c, job)
   return id
 end
 
+-- Its gate is set when all jobs of the call are there: ids are drawn in a row.
+local function add_gated(c, job)
+  local drawn = sq.next_id(c)
+  local id = job.level .. '-' .. (job.options.id or drawn)
+  keep_record(c, id, job)
+  c.gating[#c.gating + 1] = {id, job.options}
+  return id
+end
+
 -- Adds a job with options under the generator's next id; the job that stands for it instead, if its unique key is held.
 local function add_job(c, job)
   local o = job.options
@@ -201,7 +212,8 @@ local function add_job(c, job)
     return standing
   end
   local id
-  if predecessor or o.due > c.now then id = add_waiting(c, job, predecessor)
+  if o.gated then id = add_gated(c, job)
+  elseif predecessor or o.due > c.now then id = add_waiting(c, job, predecessor)
   elseif o.lane then
     id = sq.add_recorded(c, job.level, o.lane, o.cost, sq.latest(o.expires, nil, o.deadline), #job.body)
     keep_record(c, id, job)
@@ -216,6 +228,7 @@ function sq.add_one(c, job)
   if holder then return nil, holder end
   local id = job.level .. '-' .. sq.id(c, c.seq)
   sq.join_lanes(c)
+  if c.gating then sq.enter_gates(c) end
   sq.count_enqueued(c, 1)
   return id
 end
@@ -295,6 +308,7 @@ local function enqueue(anchor, args)
   if has_lanes(steps) then sq.use_flow(c) end
   local runs, conflicts = add_all(c, args, steps)
   sq.join_lanes(c)
+  if c.gating then sq.enter_gates(c) end
   if producer ~= '-' then remember_answer(key, channel, args[4], runs, conflicts) end
   sq.count_enqueued(c, jobs - #conflicts / 2)
   sq.announce(c)

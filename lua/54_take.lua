@@ -118,6 +118,8 @@ local function take(anchor, args)
   -- checked: first write
   c.takes = true
   local report = sq.settle(c, me, list)
+  if c.closing > 0 or c.ends then sq.spread(c) end
+  c.opened = nil                          -- the caller is the first who gets it
   redis.call('ZREM', c.anchor .. ':idle', me.id)
   redis.call('ZREM', c.anchor .. ':woken', me.id)
   if sq.recover_one(c) == me.id then me = sq.consumer(c, me.id) end
@@ -132,6 +134,9 @@ local function take(anchor, args)
   local commands = sq.drop_commands(c, me.id)
   if me.clean then sq.hand_out_ticks(c, commands) end
   local sleep = hand_on(c, me, n, got, is_all)
+  if c.outbox > 0 or c.mail then
+    if sq.claim_relay(c) then commands[#commands + 1] = 'relay' end
+  end
   sq.save(c)
   return {sq.state_of(me), c.mono, c.now, fence, sleep, report.refused, report.wanted, commands, c.suspects, groups, alone}
 end

@@ -31,7 +31,7 @@ local function in_lane(job, text, task_of_record)
   return {place = 'lane', level = string.sub(job, 1, 1), lane = lane, cost = cost, task = task_of_record or task, body = not task_of_record and body or nil}
 end
 
--- Where a job is: {place, level, entry, task}. Place: delayed, lane, suspended, following, ready, given (with its owner), dead,
+-- Where a job is: {place, level, entry, task}. Place: delayed, lane, gate, suspended, following, ready, given (with its owner), dead,
 -- ended, gone.
 function sq.find(c, job)
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'level', 'entry', 'task', 'follows')
@@ -40,6 +40,7 @@ function sq.find(c, job)
   local text = c.flow > 0 and redis.call('HGET', c.anchor .. ':laned', job)
   if text and string.byte(text) ~= 61 then return in_lane(job, text, r[4]) end
   if text then r[1], r[2], r[3] = 'pending', sq.LANES, string.match(text, '^=(%S+)') end
+  if r[1] == 'waiting' and redis.call('ZSCORE', c.anchor .. ':gates', job) then return {place = 'gate', level = r[2], task = r[4]} end
   if r[1] == 'waiting' then return {place = r[5] and 'following' or 'suspended', level = r[2], task = r[4]} end
   if r[1] and r[1] ~= 'pending' and r[1] ~= 'scheduled' and r[1] ~= 'retrying' then return {place = 'ended', task = r[4]} end
   if r[1] and not r[3] then return {place = 'delayed', level = r[2], task = r[4]} end
@@ -52,7 +53,7 @@ function sq.find(c, job)
   return {place = owner and 'given' or 'ready', owner = owner, level = level, entry = entry, task = r[4] or task, row = row}
 end
 
-local STATES = {ready = 'pending', given = 'active', dead = 'dead', lane = 'waiting'}
+local STATES = {ready = 'pending', given = 'active', dead = 'dead', lane = 'waiting', gate = 'waiting'}
 
 -- The state of a job as people say it, from where it was found.
 function sq.state_at(c, job, at)
@@ -87,6 +88,7 @@ end
 local withdrawals = {
   delayed = function(c, job) sq.count(c, 'delayed', -redis.call('ZREM', c.anchor .. ':delayed', job)) end,
   lane = function(c, job, at) sq.drop_from_lane(c, job, at) end,
+  gate = function(c, job) sq.leave_gate(c, job) end,
   suspended = function(c, job) sq.end_wait(c, job) end,
   following = function(c, job) sq.stop_following(c, job) end,
   ready = function(c, _, at) sq.leave_tomb(c, at) end,

@@ -17,13 +17,14 @@ end
 
 local function run_again(c, job)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'level', 'unique', 'until')
+  local r = redis.call('HMGET', key, 'level', 'unique', 'until', 'flow')
   redis.call('HDEL', key, 'reason', 'died', 'attempt', 'parked', 'traceback', 'expires', 'deadline', 'first')
   if r[2] then sq.hold(c, r[2], job, r[3]) end
   redis.call('ZREM', c.anchor .. ':dead', job)
   sq.reopen_waits(c, job)
   sq.count(c, 'dead', -1)
   sq.remember(c, job, 'retried')
+  if r[4] then sq.reopen(c, job, r[4]) end
   sq.make_ready(c, job, r[1])
 end
 

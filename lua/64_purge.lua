@@ -104,19 +104,23 @@ local function purge_set(c, key, bound, remove)
   return {#jobs, (#jobs == 0 or left <= 0) and '' or '0', sq.num(math.max(left, 1))}
 end
 
-local WHAT = {pending = true, waiting = true, suspended = true, following = true, delayed = true, dead = true}
+local WHAT = {pending = true, waiting = true, gated = true, suspended = true, following = true, delayed = true, dead = true}
 
 -- now, what, cursor, bound -> {removed, next cursor, bound}
 local function purge(anchor, args)
   local c, what, cursor, bound = sq.begin(anchor, args[1]), args[2], args[3], args[4] or '0'
   if not WHAT[what] then
-    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, following, delayed or dead is due')
+    sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, gated, suspended, following, delayed or dead is due')
   end
   if not cursor then sq.refuse('INVALID', 'cursor is missing; - begins') end
   -- checked: first write
   local answer
   if what == 'pending' then answer = purge_pending(c, cursor, bound)
   elseif what == 'waiting' then answer = purge_waiting(c, bound)
+  elseif what == 'gated' then
+    answer = purge_set(c, anchor .. ':gates', bound, function(job)
+      if sq.leave_gate(c, job) then sq.finish_job(c, job, nil, 'cancelled') end
+    end)
   elseif what == 'dead' then answer = purge_set(c, anchor .. ':dead', bound, function(job) sq.drop_dead(c, job) end)
   elseif what == 'suspended' then
     answer = purge_set(c, anchor .. ':suspended', bound, function(job)

@@ -7,7 +7,8 @@ local REMEMBERED = 86400         -- s
 local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', 'consumers', 'workers', 'alive', 'idle', 'woken',
   'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended', 'following',
   'lanes', 'laned', 'dropped', 'timers', 'state', 'limits', 'declared', 'overrides',
-  'schedules', 'releases'}
+  'schedules', 'releases',
+  'gates', 'closing', 'outbox', 'flows', 'building'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)
@@ -19,7 +20,7 @@ local function refuse_if_used(c)
   for level = 0, 9 do ready = ready + jobs_of(c, level) end
   if c.flow > 0 then ready = ready + jobs_of(c, sq.LANES) end
   local waiting = redis.call('HLEN', c.anchor .. ':laned') + redis.call('ZCARD', c.anchor .. ':suspended')
-    + redis.call('ZCARD', c.anchor .. ':following')
+    + redis.call('ZCARD', c.anchor .. ':following') + redis.call('ZCARD', c.anchor .. ':gates')
   if ready + delayed + dead + waiting > 0 then
     sq.refuse('STATE', string.format('the queue has jobs: %d pending or active, %d waiting, %d delayed, %d dead; let them end, or purge them',
       ready, waiting, delayed, dead))
@@ -27,6 +28,7 @@ local function refuse_if_used(c)
   if c.schedules > 0 then
     sq.refuse('STATE', 'the queue has ' .. c.schedules .. (c.schedules == 1 and ' schedule' or ' schedules') .. '; remove what still makes jobs')
   end
+  if sq.has_flows(c) then sq.refuse('STATE', 'flows of the queue run or are being added; let them end, or cancel them') end
   local living = redis.call('ZCOUNT', c.anchor .. ':alive', '(' .. sq.num(c.mono), '+inf')
   if living > 0 then
     sq.refuse('STATE', living .. (living == 1 and ' worker serves' or ' workers serve') .. ' the queue; stop them, or wait until their leases are over')
@@ -45,6 +47,7 @@ local function remove(anchor, args)
   for level = 0, 9 do redis.call('UNLINK', sq.stream(c, level), sq.ring_key(c, level)) end
   redis.call('UNLINK', sq.stream(c, sq.LANES))
   sq.remove_strikes(c)
+  sq.remove_flows(c)
   sq.remove_struck(c)
   for _, name in ipairs(KEYS_OF_A_SHARD) do redis.call('UNLINK', anchor .. ':' .. name) end
   local minute = math.floor(c.now / 60000)

@@ -189,8 +189,9 @@ local function list(anchor, args)
   elseif tag then nxt, rows = list_set(c, anchor .. ':tag:' .. tag, start, count)
   elseif what == 'pending' then nxt, rows = list_streams(c, start, count, read_pending(c))
   elseif what == 'active' then nxt, rows = list_streams(c, start, count, read_active(c))
+  elseif what == 'gated' then nxt, rows = list_set(c, anchor .. ':gates', start, count)
   elseif what == 'waiting' then nxt, rows = list_waiting(c, start, count)
-  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, suspended, following, active, delayed, dead or tag:<tag> is due') end
+  else sq.refuse('INVALID', 'what is ' .. sq.shown(what) .. '; pending, waiting, gated, suspended, following, active, delayed, dead or tag:<tag> is due') end
   return {nxt, unpack(rows)}
 end
 
@@ -230,7 +231,8 @@ local function distance(c, counts)
   local off = math.abs((counts.delayed or 0) - redis.call('ZCARD', c.anchor .. ':delayed'))
     + math.abs((counts.dead or 0) - redis.call('ZCARD', c.anchor .. ':dead'))
     + math.abs((counts.waiting or 0) + (counts['active:' .. sq.LANES] or 0)
-      - redis.call('HLEN', c.anchor .. ':laned') - redis.call('ZCARD', c.anchor .. ':suspended') - redis.call('ZCARD', c.anchor .. ':following'))
+      - redis.call('HLEN', c.anchor .. ':laned') - redis.call('ZCARD', c.anchor .. ':suspended') - redis.call('ZCARD', c.anchor .. ':following')
+      - redis.call('ZCARD', c.anchor .. ':gates'))
   for level in string.gmatch(c.levels, '%w') do
     local pending = redis.pcall('XPENDING', sq.stream(c, level), sq.GROUP)
     local given = not pending.err and pending[1] or 0

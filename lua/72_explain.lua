@@ -165,6 +165,7 @@ local function explain(anchor, args)
   elseif at.place == 'lane' then say_lane(c, id, at, say)
   elseif at.place == 'suspended' then say_suspended(c, id, say)
   elseif at.place == 'following' then say_following(c, id, say)
+  elseif at.place == 'gate' then sq.say_gate(c, id, say)
   elseif at.place == 'ready' then say_ready(c, at, say)
   elseif at.place == 'given' then say_given(c, at, say)
   elseif at.place == 'gone' then
@@ -178,7 +179,7 @@ local function explain(anchor, args)
     if r[2] then say(r[2] .. (r[3] and ': ' .. r[3] or '')) end
   end
   say_follower(c, id, say)
-  if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' then say_expiry(c, id, say) end
+  if at.place == 'delayed' or at.place == 'lane' or at.place == 'gate' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out
 end

@@ -24,6 +24,7 @@ local sq = {
   DONE_LINES = 1000,           -- lines of the done log
   DEAD_MOST = 100000,          -- dead letters that are kept
   DEAD_AGE = 7776000000,       -- ms that they are kept: 90 days
+  FLOW_KEPT = 86400000,        -- ms that a flow is kept after its end, and what it could be run again with
 }
 
 -- Where an error was raised, as `user_function:<line>`. Only error() can say it; C functions and tail calls have no place.

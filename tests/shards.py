@@ -70,7 +70,7 @@ class Shard:
         pipe.execute()
 
     def fill(self) -> None:
-        """Jobs in every state, the rare ones too: suspended, struck, asked to stop, lost, suspect, kept."""
+        """Jobs in every state, the rare ones too: suspended, struck, asked to stop, lost, suspect, kept, at a gate, of a flow."""
         gone, busy = self.register(), self.register()
         self.enqueue("5", "mail", "a", "5", "mail", "b")
         (_, lost), (_, suspect) = self.take(gone, 2)
@@ -102,7 +102,13 @@ class Shard:
         for name, *source in (("hourly", "api"), ("nightly", "code", "app", "shop")):
             pairs = [*definition, *source[1:]]
             self.call("schedule_put", name, source[0], NOW + 60_000, NOW + 60_000, len(pairs), *pairs)
+        ms, _, seq = self.call("flow_open", "order", 90_000, 3).decode().partition("-")
+        self.named |= {"flow": f"0-{ms}-{seq}", "skipped": f"5-{ms}-{int(seq) + 2}", "reserved": f"{ms}-{int(seq) + 3}"}
+        flow, skipped = f"mail-{self.named['flow']}", self.named["skipped"][2:]
+        (gated,) = self.enqueue("5:2", "mail", "g", "after", f"mail-1-{waiting}=success post-5-1-1=any+")
+        self.enqueue("5:6", "mail", "s", "after", "mail-5-1-1=success+", "flow", flow, "id", skipped)
+        self.call("cancel", self.named["skipped"])
         self.named |= {
-            "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
+            "gated": f"5-{gated}", "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
             "lost": f"5-{lost[0].decode()}", "suspect": f"5-{suspect[0].decode()}",
         }  # fmt: skip

@@ -82,6 +82,26 @@ def good_calls(shard: Shard) -> dict[str, list[object]]:
         "strike": ["s2", "mail", "4", "for", "1000", "note", "why", "tenant", "acme"],
         "unstrike": [n["strike"], "anna"],
         "strikes": [],
+        "enqueue behind a gate": [
+            "-", "0", "0", "5:6", "mail", "body", "after", f"mail-{n['delayed']}=any+ post-5-1-1=failure",
+            "flow", f"mail-{n['flow']} undo", "id", n["reserved"],
+        ],
+        "reserve": ["2"],
+        "flow_open": ["order", "1000", "2"],
+        "flow_describe": [n["flow"], "main", "mail-5-1-1", "text"],
+        "flow_commit": [n["flow"], "undo", "mail-5-1-1", "text"],
+        "flow_cancel": [n["flow"], "-"],
+        "revive": [n["skipped"], f"mail-{n['gated']}=success+"],
+        "outbox": ["0-0"],
+        "relayed": ["1-1"],
+        "hear": [
+            "mail", "close", "post-5-1-1", "completed", "result", f"mail-{n['gated']}",
+            "mail", "attend", f"mail-{n['gated']}", "-", "", "post-5-1-1+",
+        ],
+        "flow": [n["flow"]],
+        "flow_jobs": [n["flow"], "-", "10"],
+        "flows": ["-", "10"],
+        "take that skips": [consumer, "0", "0", "0", "skip", level, entry, "2", "reason", "false"],
         "take that puts aside": [consumer, "0", "0", "0", "strike", level, entry, "2", "reason", n["strike"]],
     }  # fmt: skip
 

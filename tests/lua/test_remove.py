@@ -33,10 +33,12 @@ def clear(shard: Shard) -> None:
     while found := shard.take(taker, 100, isolate=100):
         for level, row in found:
             shard.call("finish", taker, 0, "done", level, row[0], 2, "result", "r")
-    for what in ("delayed", "suspended", "dead"):
+    for what in ("delayed", "suspended", "dead", "gated"):
         shard.call("purge", what, "-", "0")
     for name in shard.client.zrange(shard.key("schedules"), 0, -1):
         shard.call("schedule_remove", name, 1)
+    for flow in shard.client.zrange(shard.key("flows"), 0, -1):
+        shard.call("flow_cancel", flow, "-")
     shard.call("retire", taker)
 
 
@@ -52,7 +54,7 @@ def test_what_is_left_of_a_removed_queue_ends_by_itself(shard: Shard) -> None:
 def test_a_queue_with_jobs_of_any_kind_can_be_removed_when_all_have_ended(full_shard: Shard) -> None:
     with pytest.raises(
         redis.ResponseError,
-        match="^STATE the queue has jobs: 7 pending or active, 1 waiting, 3 delayed, 1 dead",
+        match="^STATE the queue has jobs: 7 pending or active, 2 waiting, 3 delayed, 1 dead",
     ):
         full_shard.call("remove")
     clear(full_shard)

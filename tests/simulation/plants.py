@@ -171,7 +171,7 @@ PLANTS: dict[str, Edit] = {
         "if live == #entries then",
     ),
     "a record outlives its job": Edit(
-        ENDINGS, "  else\n    redis.call('UNLINK', key)\n  end\n  sq.log", "  end\n  sq.log"
+        ENDINGS, "  else\n    redis.call('UNLINK', key)\n  end\n  if r[6]", "  end\n  if r[6]"
     ),
     "a retry keeps its entry": Edit(
         SETTLE,

@@ -1,0 +1,265 @@
+-- Gates: jobs that wait for the ends of other jobs, their parents, which may live in other shards.
+--   gate:<job>      full id of an open parent → its edge: success, failure or any, with a + when its result is wanted; and
+--                   `needs` while a failure is needed that no parent has had yet
+--   gates           job → when its parents are asked again (monotonic clock)
+--   children:<job>  full id of a child, a + behind it when it wants the result → its number
+--   closing         parents that have ended and whose children have not all been told, oldest first
+--   end:<job>       status, result: how such a parent ended; kept for an hour after the last child was told
+-- A status with a - before it is that of a job that did not run because of its own parents: nothing has failed there.
+-- What must hold: a gate is a set, so closing an edge twice does nothing; a job leaves its gate once, by opening or by an
+-- end that its children are told in turn; a call tells at most STEP children, the next ones the others.
+
+local STEP, BITE = 250, 100
+local KEPT = 3600000             -- ms
+local ASK_AFTER = 60000          -- ms; see 35_asking
+local EDGES = 1000
+sq.CALL_EDGES = 2000             -- edges that a call adds at most
+sq.KIN = {'flow', 'children', 'because', 'revived'}
+local ON = {success = true, failure = true, any = true}
+local FAILED = {dead = true, cancelled = true, expired = true}
+local FINAL = {completed = true, dead = true, cancelled = true, skipped = true, expired = true}
+local TRAVELS = {cancelled = 'cancelled', ['-cancelled'] = 'cancelled', expired = 'expired', ['-expired'] = 'expired'}
+
+local function gate_of(c, job) return c.anchor .. ':gate:' .. job end
+local function children_of(c, job) return c.anchor .. ':children:' .. job end
+local function end_of(c, job) return c.anchor .. ':end:' .. job end
+
+function sq.place(c)
+  c.place_name = c.place_name or string.match(c.anchor, '{(.+)}$')
+  return c.place_name
+end
+
+-- The id that everybody knows the job by: its queue, and shard, stand before it.
+function sq.full(c, job) return sq.place(c) .. '-' .. job end
+
+-- The place and the local id of a full id.
+function sq.apart(full)
+  local place, job = string.match(full or '', '^([^%s{}]+)%-(%d%-%d+%-%d+)$')
+  if not place or #full > 160 then sq.refuse('INVALID', 'job is ' .. sq.shown(full) .. '; a full id like mail-5-1732448000000-0 is due') end
+  return place, sq.job(job)
+end
+
+-- `<full id>=<success | failure | any>[+] …` as a list of edges.
+function sq.read_edges(text)
+  local edges, known = {}, {}
+  for word in string.gmatch(sq.text(text, 'after', EDGES * 170), '%S+') do
+    local full, on, wants = string.match(word, '^(%S+)=(%a+)(%+?)$')
+    if not ON[on or ''] then sq.refuse('INVALID', 'edge is ' .. sq.shown(word) .. '; <job>=success, failure or any is due, + behind it for the result') end
+    local place, job = sq.apart(full)
+    if known[full] then sq.refuse('INVALID', 'job ' .. full .. ' is twice among the parents') end
+    known[full], edges[#edges + 1] = true, {full = full, place = place, job = job, on = on, wants = wants}
+  end
+  if #edges == 0 or #edges > EDGES then sq.refuse('LIMIT', #edges .. ' parents; 1 to ' .. EDGES .. ' are due') end
+  return edges
+end
+
+-- The options of a job that has a gate, a flow, or an id that was reserved for it.
+function sq.check_gated(c, o, level)
+  o.gated, c.gating = true, c.gating or {}
+  if o.after then
+    o.edges = sq.read_edges(o.after)
+    c.edges = (c.edges or 0) + #o.edges
+    if c.edges > sq.CALL_EDGES then sq.refuse('LIMIT', c.edges .. ' edges; a call adds at most ' .. sq.CALL_EDGES) end
+  end
+  if o.flow then sq.apart(string.gsub(o.flow, ' undo$', '')) end
+  if o.unique and o.on_conflict ~= 'existing' and o.on_conflict ~= 'reject' then
+    sq.refuse('INVALID', 'a job that waits for others may only have a unique key with existing or reject')
+  end
+  if not o.id then return end
+  if sq.before(sq.id(c, c.seq), sq.entry(o.id)) then sq.refuse('INVALID', 'id ' .. o.id .. ' was not reserved: it is ahead of all ids') end
+  local job = level .. '-' .. o.id
+  if c.gating[job] or redis.call('EXISTS', sq.record(c, job)) == 1 or sq.row(c, level, o.id) then
+    sq.refuse('STATE', 'job ' .. job .. ' is there already; nothing was added')
+  end
+  c.gating[job] = true
+end
+
+-- How a job ended, with what is kept of its result; nil and true while it lives; nothing when it is unknown.
+function sq.known_end(c, job)
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'because')
+  if r[1] and not FINAL[r[1]] then return nil, nil, true end
+  local e = redis.call('HMGET', end_of(c, job), 'status', 'result')
+  if e[1] then return e[1], e[2] end
+  if r[1] then return (r[3] and '-' or '') .. r[1], r[2] end
+  local status, is_flow = sq.flow_end(c, job)
+  if is_flow then return status, nil, true end
+  if sq.find(c, job).place ~= 'gone' then return nil, nil, true end
+  return (sq.logged(c, job))
+end
+
+-- The parent has a child that must be told: known by its record, or, while it has none, by those who wait for its end.
+local function mark_parent(c, job, wants)
+  local r = redis.call('HMGET', sq.record(c, job), 'task', 'children')
+  if r[1] then
+    if not r[2] then sq.switch(c, 'parents', 1) end
+    if not r[2] or (wants == '+' and r[2] ~= '+') then redis.call('HSET', sq.record(c, job), 'children', wants) end
+  elseif not sq.flow_of(c, job) then sq.await(c, job, '@children') end
+end
+
+-- A child, by its full id, shall be told how the job ends; how that has ended already, else nothing. A parent that the child's
+-- own flow adds may come later.
+function sq.attend(c, job, child, wants, may_come)
+  local status, result, lives = sq.known_end(c, job)
+  if status then return status, result end
+  if not lives and not may_come then return 'gone' end
+  redis.call('ZADD', children_of(c, job), string.match(child, '(%d+)$'), child .. wants)
+  if lives then mark_parent(c, job, wants) else redis.call('PEXPIRE', children_of(c, job), 2 * KEPT) end
+end
+
+-- Does a child want the result of this job, which has a record?
+function sq.feeds_children(c, job)
+  return c.parents > 0 and redis.call('HGET', sq.record(c, job), 'children') == '+'
+end
+
+-- A job is added of which children came first.
+function sq.find_children(c, job)
+  local some = redis.call('ZRANGE', children_of(c, job), 0, BITE - 1)
+  if #some == 0 then return end
+  redis.call('PERSIST', children_of(c, job))
+  local wants = #some == BITE and '+' or ''
+  for _, child in ipairs(some) do wants = string.match(child, '%+$') or wants end
+  mark_parent(c, job, wants)
+end
+
+local function leave_gate(c, job)
+  local was = redis.call('ZREM', c.anchor .. ':gates', job)
+  redis.call('UNLINK', gate_of(c, job))
+  sq.count(c, 'waiting', -was)
+  return was == 1
+end
+sq.leave_gate, sq.gate_key = leave_gate, gate_of
+
+-- Nothing holds the job any more, except its time.
+function sq.open_gate(c, job)
+  local r = redis.call('HMGET', sq.record(c, job), 'level', 'due')
+  if not r[1] then return sq.count(c, 'purged', 1) end
+  local due = tonumber(r[2] or 0)
+  if due <= c.now and pcall(sq.make_ready, c, job, r[1]) then c.opened = true
+  else
+    redis.call('HSET', sq.record(c, job), 'state', 'scheduled', 'due', math.max(due, c.now))
+    sq.delay(c, job, math.max(due, c.now))
+    c.added_due = true
+  end
+end
+
+-- What it needs cannot come to pass any more, because of this parent.
+local function shut_gate(c, job, parent, status, state)
+  if not leave_gate(c, job) then return end
+  redis.call('HSET', sq.record(c, job), 'because', parent, 'reason', 'its parent ' .. parent .. ' was ' .. string.gsub(status, '^%-', ''))
+  sq.finish_job(c, job, nil, state)
+end
+
+-- The parent has ended: this edge of the child is closed, and perhaps that was the last.
+function sq.close_edge(c, job, parent, status, result)
+  local gate = gate_of(c, job)
+  local edge = redis.call('HGET', gate, parent)
+  if not edge then return end
+  local on, wants = string.match(edge, '^(%a+)(%+?)$')
+  if wants == '+' then sq.put_output(c, parent, status, result) end
+  redis.call('HDEL', gate, parent)
+  if on == 'success' and status ~= 'completed' then return shut_gate(c, job, parent, status, TRAVELS[status] or 'skipped') end
+  if on == 'failure' and FAILED[status] then redis.call('HDEL', gate, 'needs') end
+  local left = redis.call('HLEN', gate)
+  if left == 1 and redis.call('HEXISTS', gate, 'needs') == 1 then return shut_gate(c, job, parent, status, 'skipped') end
+  if left == 0 and leave_gate(c, job) then sq.open_gate(c, job) end
+end
+
+-- Asks for the end of the edge's parent, wherever it is.
+function sq.ask_parent(c, job, edge, may_come)
+  if edge.place == sq.place(c) then return sq.attend(c, edge.job, sq.full(c, job), edge.wants, may_come) end
+  sq.send(c, edge.place, 'attend', edge.full, may_come and 'flow' or '-', sq.full(c, job) .. edge.wants)
+end
+
+-- The job, which has a record, waits for its parents; those that have ended already are closed at once.
+function sq.set_gate(c, job, edges, in_flow)
+  local fields, ended, needs = {}, {}, nil
+  for _, edge in ipairs(edges) do
+    fields[#fields + 1] = edge.full
+    fields[#fields + 1] = edge.on .. edge.wants
+    needs = needs or edge.on == 'failure'
+  end
+  sq.many('HSET', gate_of(c, job), fields)
+  if needs then redis.call('HSET', gate_of(c, job), 'needs', 'failure') end
+  redis.call('ZADD', c.anchor .. ':gates', c.mono + ASK_AFTER, job)
+  redis.call('HSET', sq.record(c, job), 'state', 'waiting')
+  sq.count(c, 'waiting', 1)
+  sq.hold_outputs(c, job, edges)
+  for _, edge in ipairs(edges) do
+    local status, result = sq.ask_parent(c, job, edge, in_flow)
+    if status then ended[#ended + 1] = {edge.full, status, result} end
+  end
+  for _, e in ipairs(ended) do sq.close_edge(c, job, e[1], e[2], e[3]) end
+end
+
+-- What an enqueue has gathered goes to its gates, or on at once.
+function sq.enter_gates(c)
+  for _, job in ipairs(c.gating) do
+    local id, o = job[1], job[2]
+    if o.flow then redis.call('HSET', sq.record(c, id), 'flow', o.flow) end
+    if o.id then sq.find_children(c, id) end
+    if o.edges then sq.set_gate(c, id, o.edges, o.flow ~= nil) else sq.open_gate(c, id) end
+  end
+end
+
+-- A parent has ended: its children are told by this call and the next ones.
+function sq.begin_closing(c, job, status, result)
+  redis.call('UNLINK', end_of(c, job))
+  redis.call('HSET', end_of(c, job), 'status', status)
+  if result and result ~= '' and status == 'completed' then redis.call('HSET', end_of(c, job), 'result', result) end
+  redis.call('RPUSH', c.anchor .. ':closing', job)
+  sq.switch(c, 'closing', 1)
+end
+
+-- Tells some children of a parent; how many there were. Those of another place get one message together.
+local function tell_children(c, job, most)
+  local e, full, away = redis.call('HMGET', end_of(c, job), 'status', 'result'), sq.full(c, job), {}
+  local found = redis.call('ZPOPMIN', children_of(c, job), most)
+  for i = 1, #found, 2 do
+    local child = string.gsub(found[i], '%+$', '')
+    local place, id = string.match(child, '^(.+)%-(%d%-%d+%-%d+)$')
+    if place == sq.place(c) then pcall(sq.close_edge, c, id, full, e[1] or 'gone', e[2])
+    elseif place then
+      if not away[place] then away[place], away[#away + 1] = {}, place end
+      away[place][#away[place] + 1] = child
+    end
+  end
+  for _, place in ipairs(away) do sq.send(c, place, 'close', full, e[1] or 'gone', table.concat(away[place], ' ')) end
+  return #found / 2
+end
+
+-- Goes on telling children, STEP a call.
+function sq.close_some(c)
+  while c.closing > 0 and (c.told or 0) < STEP do
+    local most, job = math.min(BITE, STEP - (c.told or 0)), redis.call('LINDEX', c.anchor .. ':closing', 0)
+    if not job then return sq.switch(c, 'closing', -c.closing) end
+    local told = tell_children(c, job, most)
+    c.told = (c.told or 0) + told + 1
+    if told < most then
+      redis.call('LPOP', c.anchor .. ':closing')
+      redis.call('PEXPIRE', end_of(c, job), KEPT)
+      sq.switch(c, 'closing', -1)
+    end
+  end
+end
+
+-- What the end of a job means for others, its children and its flow: `r` is what its record said of them, the fields KIN.
+function sq.tell_kin(c, job, r, status, result)
+  local flow, children, because, revived = unpack(r)
+  local told = because and '-' .. status or status
+  if children then
+    sq.switch(c, 'parents', -1)
+    sq.begin_closing(c, job, told, result)
+  end
+  if flow then sq.tell_flow(c, flow, job, told, revived) end
+end
+
+-- All that this call has ended is told to those whom it concerns, as far as a call may go.
+function sq.spread(c)
+  for _ = 1, 4 do
+    if c.ends then sq.tell_flows(c) end
+    if c.closing == 0 or (c.told or 0) >= STEP then break end
+    sq.close_some(c)
+  end
+  if c.ends then sq.tell_flows(c) end
+  if c.added_due then sq.watch_over(c) end
+end
