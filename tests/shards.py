@@ -109,6 +109,7 @@ class Shard:
         self.enqueue("5:6", "mail", "s", "after", "mail-5-1-1=success+", "flow", flow, "id", skipped)
         self.call("cancel", self.named["skipped"])
         self.named |= {
-            "gated": f"5-{gated}", "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
+            "gated": f"5-{gated}",
+            "strike": "s1", "consumer": busy, "waiting": f"1-{waiting}", "unique": f"1-{unique}", "delayed": f"1-{delayed}",
             "lost": f"5-{lost[0].decode()}", "suspect": f"5-{suspect[0].decode()}",
         }  # fmt: skip

@@ -121,7 +121,9 @@ def test_every_edge_says_what_the_end_of_a_parent_means(
     shard = place("mail")
     consumer = shard.register()
     parent = shard.add("parent", "record", 1)
-    children = [shard.add("child", "after", f"{shard.full(parent)}={on}") for on in ("success", "failure", "any")]
+    children = [
+        shard.add("child", "after", f"{shard.full(parent)}={on}") for on in ("success", "failure", "any")
+    ]
     grandchild = shard.add("grandchild", "after", f"{shard.full(children[0])}=failure")
     settle(shard, consumer, end)
     assert [shard.state(child) for child in children] == [success, failure, any_end]
@@ -129,7 +131,9 @@ def test_every_edge_says_what_the_end_of_a_parent_means(
     assert shard.balance() == 0
 
 
-def test_one_failure_among_the_parents_is_enough_and_all_are_waited_for(place: Callable[[str], Place]) -> None:
+def test_one_failure_among_the_parents_is_enough_and_all_are_waited_for(
+    place: Callable[[str], Place],
+) -> None:
     shard = place("mail")
     consumer = shard.register()
     parents = [shard.add("parent", "record", 1) for _ in range(3)]
@@ -190,7 +194,9 @@ def test_a_thousand_children_are_told_in_several_calls(place: Callable[[str], Pl
     assert (stats["waiting"], stats["pending"], shard.balance()) == ("0", "600", 0)
 
 
-def test_children_in_another_shard_are_told_by_messages_that_may_come_twice(place: Callable[[str], Place]) -> None:
+def test_children_in_another_shard_are_told_by_messages_that_may_come_twice(
+    place: Callable[[str], Place],
+) -> None:
     mail, post = place("mail"), place("post")
     worker, other = mail.register(), post.register()
     parent = mail.add("parent")
@@ -258,7 +264,11 @@ def test_a_flow_that_nobody_commits_is_given_up(place: Callable[[str], Place]) -
     shard.add("first", "id", a, "flow", shard.full(flow), "after", f"mail-{start}=success")
     shard.now += HOUR + 1_000
     shard.call("renew", 3_000, consumer)
-    assert (shard.state(f"5-{a}"), flow_fields(shard, flow)["state"], shard.balance()) == ("cancelled", "cancelled", 0)
+    assert (shard.state(f"5-{a}"), flow_fields(shard, flow)["state"], shard.balance()) == (
+        "cancelled",
+        "cancelled",
+        0,
+    )
     with pytest.raises(redis.ResponseError, match="was given up"):
         shard.call("flow_commit", flow)
 
@@ -272,7 +282,15 @@ def test_steps_are_undone_in_reverse_order_when_a_flow_fails(place: Callable[[st
     shard.add("b", "id", b, "flow", full, "after", f"mail-5-{a}=success")
     shard.add("c", "id", c, "flow", full, "after", f"mail-5-{b}=success")
     shard.add("ub", "id", undo_b, "flow", f"{full} undo", "after", f"{full}=failure mail-5-{b}=success")
-    shard.add("ua", "id", undo_a, "flow", f"{full} undo", "after", f"{full}=failure mail-5-{a}=success mail-5-{undo_b}=any")
+    shard.add(
+        "ua",
+        "id",
+        undo_a,
+        "flow",
+        f"{full} undo",
+        "after",
+        f"{full}=failure mail-5-{a}=success mail-5-{undo_b}=any",
+    )
     rows = [("main", a), ("main", b), ("main", c), ("undo", undo_a), ("undo", undo_b)]
     shard.call("flow_commit", flow, *(part for role, job in rows for part in (role, f"mail-5-{job}", "x")))
     assert [shard.run(consumer), shard.run(consumer)] == [[f"5-{a}"], [f"5-{b}"]]
@@ -299,7 +317,12 @@ def test_a_failed_flow_runs_again_from_where_it_stopped(place: Callable[[str], P
     assert flow_fields(shard, flow)["state"] == "running"
     assert (shard.run(consumer, "done", "result", "of b"), shard.run(consumer)) == ([f"5-{b}"], [f"5-{c}"])
     fields = flow_fields(shard, flow)
-    assert (fields["state"], fields["completed"], fields["dead"], fields["failures"]) == ("completed", "3", "0", "0")
+    assert (fields["state"], fields["completed"], fields["dead"], fields["failures"]) == (
+        "completed",
+        "3",
+        "0",
+        "0",
+    )
     assert shard.balance() == 0
 
 
