@@ -10,6 +10,7 @@
 local NUMBERS = {rate = true, burst = true, slots = true, ordered = true, weight = true, most = true, bytes = true,
   fails = true, errors = true, window = true, least = true, open = true}
 local KEPT = 1000                -- parsed texts that a process keeps
+local FEW = 50                   -- configured limits that are read all at once
 local CLOSED, OPEN, HALF_OPEN = 0, 1, 2
 local UNTOUCHED = {__index = {used = 0, rooms = '', queued = 0, bytes = 0, till = 0, phase = 0, failed = 0, runs = 0, probes = 0, quota = 0, since = 0}}
 local ENOUGH = 16                -- probes at once; the success after them closes the breaker
@@ -55,12 +56,33 @@ local function rule_of(text)
   return parsed[text]
 end
 
+-- What is configured, when it is little: then one command says it for all keys. False when it is much.
+local function all_words(c)
+  if c.words == nil then
+    c.words = redis.call('HLEN', c.anchor .. ':limits') <= FEW and {}
+    local flat = c.words and redis.call('HGETALL', c.anchor .. ':limits') or {}
+    for i = 1, #flat, 2 do c.words[flat[i]] = flat[i + 1] end
+  end
+  return c.words
+end
+
+-- The words of each key itself, false for one that has none.
+local function own_words(c, keys)
+  local all = all_words(c)
+  if not all then return redis.call('HMGET', c.anchor .. ':limits', unpack(keys)) end
+  local words = {}
+  for i, key in ipairs(keys) do words[i] = all[key] or false end
+  return words
+end
+
 -- The words of a key's class, ended by a blank.
 local function words_of_class(c, key)
-  local class = string.match(key, '^([^:]+):')
-  if not class then return '' end
+  local colon = string.find(key, ':', 1, true)
+  if not colon then return '' end
+  local class = string.sub(key, 1, colon) .. '*'
   if not c.classes[class] then
-    local words = redis.call('HGET', c.anchor .. ':limits', class .. ':*')
+    local words
+    if c.words then words = c.words[class] else words = redis.call('HGET', c.anchor .. ':limits', class) end
     c.classes[class] = words and words .. ' ' or ''
   end
   return c.classes[class]
@@ -85,7 +107,7 @@ local function refill(c, limit)
 end
 
 local function load_some(c, need)
-  local words, states = redis.call('HMGET', c.anchor .. ':limits', unpack(need)), redis.call('HMGET', c.anchor .. ':state', unpack(need))
+  local words, states = own_words(c, need), redis.call('HMGET', c.anchor .. ':state', unpack(need))
   for i, key in ipairs(need) do
     local rule = rule_of(words_of_class(c, key) .. (words[i] or ''))
     local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.now}, UNTOUCHED)
@@ -93,7 +115,7 @@ local function load_some(c, need)
       read_state(limit, states[i])
       refill(c, limit)
     end
-    limit.says_nothing = rule.is_empty and not states[i]      -- lanes need not look at it
+    if rule.is_empty and not states[i] then limit.says_nothing = true end      -- lanes need not look at it
     c.limits[key] = limit
   end
 end
@@ -121,18 +143,19 @@ local function is_idle(c, limit)
 end
 
 local function state_text(c, limit)
-  c.at = c.at or sq.num(c.now)
-  local text = limit.tokens .. ' ' .. (limit.at == c.now and c.at or sq.num(limit.at)) .. ' '
-  if limit.used == 0 and limit.rooms == '' and limit.queued == 0 then text = text .. '0 - 0 0'
-  else text = text .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' ' .. limit.queued .. ' ' .. sq.num(limit.bytes) end
-  if limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0 then return text end
+  c.at = c.at or ' ' .. sq.num(c.now) .. ' '
+  local at, is_calm = limit.at == c.now and c.at or ' ' .. sq.num(limit.at) .. ' ', limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0
+  if is_calm and limit.used == 0 and limit.rooms == '' and limit.queued == 0 then return limit.tokens .. at .. '0 - 0 0' end
+  local text = limit.tokens .. at .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' ' .. limit.queued .. ' ' .. sq.num(limit.bytes)
+  if is_calm then return text end
   return text .. string.format(' %.0f %d %d %d %d %d %.0f', limit.till, limit.phase, limit.failed, limit.runs, limit.probes, limit.quota, limit.since)
 end
 
 -- The limits that changed, by one command of each kind.
 function sq.save_limits(c)
   local set, gone = {}, {}
-  for limit in pairs(c.changed_limits) do
+  for _, limit in ipairs(c.changed_limits) do
+    limit.has_changed = false
     if is_idle(c, limit) then gone[#gone + 1] = limit.key
     else
       set[#set + 1] = limit.key
@@ -144,7 +167,11 @@ function sq.save_limits(c)
   c.changed_limits = {}
 end
 
-function sq.change(c, limit) c.changed_limits[limit] = true end
+function sq.change(c, limit)
+  if limit.has_changed then return end
+  limit.has_changed = true
+  c.changed_limits[#c.changed_limits + 1] = limit
+end
 
 -- Until when it is closed to a job of this cost: nil when it is open, false when only an end of a job or somebody's word opens it.
 function sq.closed_until(c, limit, cost)
@@ -163,8 +190,11 @@ function sq.closed_until(c, limit, cost)
 end
 
 -- How many jobs of cost 1 it lets pass now, at most `most`.
-function sq.room_for(limit, most)
+function sq.room_for(c, limit, most)
   local rule = limit.rule
+  if limit.phase ~= CLOSED or limit.till > c.now then
+    if sq.closed_until(c, limit, 1) ~= nil then return 0 end
+  end
   if rule.rate then most = math.min(most, math.floor(limit.tokens + 1e-9)) end
   if rule.slots then most = math.min(most, rule.slots - limit.used) end
   if limit.phase == HALF_OPEN then most = math.min(most, limit.quota - limit.probes) end
@@ -182,7 +212,7 @@ function sq.charge(c, limit, n, cost)
   if limit.rule.rate then limit.tokens = limit.tokens - cost end
   if limit.rule.counts or limit.phase ~= CLOSED then limit.used = limit.used + n end
   if limit.phase == HALF_OPEN then limit.probes = limit.probes + n end
-  c.changed_limits[limit] = true
+  sq.change(c, limit)
 end
 
 -- Tokens come back (or, with a negative number, more of them are gone).

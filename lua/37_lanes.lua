@@ -79,7 +79,10 @@ function sq.load_lanes(c, ids)
     local some = {unpack(need, from, math.min(from + sq.MOST - 1, #need))}
     for i, text in ipairs(redis.call('HMGET', c.anchor .. ':lanes', unpack(some))) do
       local id = some[i]
-      c.lanes[id] = {id = id, text = text or '', pos = 1, is_new = not text, by_deadline = goes_by_deadline(id)}
+      local lane = {id = id, text = text or '', pos = 1}
+      if not text then lane.is_new = true end
+      if goes_by_deadline(id) then lane.by_deadline = true end
+      c.lanes[id] = lane
     end
   end
 end
@@ -93,7 +96,7 @@ function sq.level_of(lane) return string.sub(lane.id, 1, 1) end
 function sq.name_of(lane) return string.sub(lane.id, 3) end
 
 -- Of each lane the limits that say anything, in the order of its keys, as lane[1] … lane[n]; and its weight: that of the first
--- key that has one.
+-- key that has one. `counts`: deliveries have to be remembered.
 function sq.load_rules(c, lanes)
   local keys, fresh = {}, {}
   for _, lane in ipairs(lanes) do
@@ -111,6 +114,7 @@ function sq.load_rules(c, lanes)
       local limit = c.limits[key]
       if not limit.says_nothing then
         lane[#lane + 1] = limit
+        if limit.rule.counts or limit.phase ~= 0 then lane.counts = true end
         lane.weight = lane.weight or limit.rule.weight
         if metered and metered[j] then
           lane.metered = lane.metered or {}
@@ -125,7 +129,11 @@ end
 -- What a job of this cost costs at the lane's j-th limit.
 function sq.price(lane, j, cost) return lane.metered and lane.metered[j] and cost or 1 end
 
-function sq.change_lane(c, lane) c.changed_lanes[lane] = true end
+function sq.change_lane(c, lane)
+  if lane.has_changed then return end
+  lane.has_changed = true
+  c.changed_lanes[#c.changed_lanes + 1] = lane
+end
 
 local function fetch_tail(c, lane)
   local items = {}
@@ -152,7 +160,7 @@ end
 
 function sq.step_past(c, lane, behind)
   lane.pos = behind
-  c.changed_lanes[lane] = true
+  sq.change_lane(c, lane)
 end
 
 function sq.is_empty(c, lane)
@@ -281,7 +289,8 @@ end
 -- The lanes that changed, by one command of each kind.
 function sq.save_lanes(c)
   local set, gone = {}, {}
-  for lane in pairs(c.changed_lanes) do
+  for _, lane in ipairs(c.changed_lanes) do
+    lane.has_changed = false
     if lane.by_deadline then return_items(c, lane) end
     if lane.pos <= #lane.text then
       set[#set + 1] = lane.id

@@ -18,10 +18,19 @@ local function set_shares(candidates, want)
   end
 end
 
-local function candidates_of(set, most)
-  local found, list = redis.call('ZRANGE', set, 0, most - 1, 'WITHSCORES'), {}
-  for i = 1, #found, 2 do list[#list + 1] = {id = found[i], time = tonumber(found[i + 1]), weight = 1, share = 0} end
-  return list
+-- The first ones of a ring or room: lanes, and groups as {id, key}; each with its time. `ids` gathers those of lanes.
+local function candidates_of(c, set, most)
+  local found, ids, list = redis.call('ZRANGE', set, 0, most - 1, 'WITHSCORES'), {}, {}
+  for i = 1, #found, 2 do
+    if string.byte(found[i]) ~= 61 then ids[#ids + 1] = found[i] end
+  end
+  sq.load_lanes(c, ids)
+  for i = 1, #found, 2 do
+    local x = string.byte(found[i]) == 61 and {id = found[i], key = string.sub(found[i], 2)} or c.lanes[found[i]]
+    x.time, x.share = tonumber(found[i + 1]), 0
+    list[#list + 1] = x
+  end
+  return list, #ids
 end
 
 -- The limit that is closed to a job of this lane, and until when; nil when all are open.
@@ -34,9 +43,10 @@ end
 
 -- Wider limits come later in a lane's keys: whoever queues there was before us. `from`: the limit whose turn it is.
 local function first_queue(lane, from)
-  local has_passed, level = from == nil, sq.level_of(lane)
-  for _, limit in ipairs(lane) do
-    if has_passed and limit.rooms ~= '' and string.find(limit.rooms, level, 1, true) then return limit end
+  local has_passed = from == nil
+  for j = 1, #lane do
+    local limit = lane[j]
+    if has_passed and limit.rooms ~= '' and string.find(limit.rooms, sq.level_of(lane), 1, true) then return limit end
     has_passed = has_passed or limit == from
   end
 end
@@ -44,6 +54,7 @@ end
 -- What the end of a delivery has to give back: keys parted by commas, with a ! before those of probes.
 local function marks_of(lane)
   local marks = ''
+  if not lane.counts then return marks end
   for j = 1, #lane do
     local mark = sq.mark_of(lane[j])
     if mark then marks = marks == '' and mark or marks .. ',' .. mark end
@@ -76,18 +87,18 @@ local function next_job(c, lane)
   end
 end
 
--- Up to k jobs that all cost 1, charged together. How many.
-local function admit_alike(c, lane, k, out)
-  for j = 1, #lane do k = sq.room_for(lane[j], k) end
+-- Up to k jobs that all cost 1, `job` the first of them, charged together. How many.
+local function admit_alike(c, lane, k, job, behind, out)
   local n, marks, i = 0, marks_of(lane), #out
-  while n < k do
-    local job, _, behind = next_job(c, lane)
-    if not job then break end
+  while job do
     out[i + 1], out[i + 2], out[i + 3] = job, marks, lane
     n, i, lane.pos = n + 1, i + 3, behind
+    if n == k then break end
+    local _
+    job, _, behind = next_job(c, lane)
   end
-  for j = 1, n > 0 and #lane or 0 do sq.charge(c, lane[j], n, n) end
-  c.changed_lanes[lane] = true
+  for j = 1, #lane do sq.charge(c, lane[j], n, n) end
+  sq.change_lane(c, lane)
   return n
 end
 
@@ -100,6 +111,11 @@ local function admit_one(c, lane, job, cost, behind, out)
   return 1
 end
 
+local function room_of(c, lane, k)
+  for j = 1, #lane do k = sq.room_for(c, lane[j], k) end
+  return k
+end
+
 -- Admits up to k jobs of a lane into `out` (job, marks, lane). How many; the limit that it has to queue for, if one; until when
 -- that is closed (nil: it is open, others were there before).
 local function serve_lane(c, lane, k, from, out)
@@ -107,29 +123,31 @@ local function serve_lane(c, lane, k, from, out)
   while n < k do
     local job, cost, behind = next_job(c, lane)
     if not job then return n end
-    local limit, till = first_closed(c, lane, cost)
-    if limit then return n, limit, till end
+    local room = not lane.metered and room_of(c, lane, k - n) or 0
+    if room < 1 then
+      local limit, till = first_closed(c, lane, cost)
+      if limit then return n, limit, till end
+    end
     local queue = n == 0 and first_queue(lane, from)
     if queue then return 0, queue, nil end
-    n = n + (lane.metered and admit_one(c, lane, job, cost, behind, out) or admit_alike(c, lane, k - n, out))
+    n = n + (room < 1 and admit_one(c, lane, job, cost, behind, out) or admit_alike(c, lane, room, job, behind, out))
   end
   return n
 end
 
--- One lane's turn, in the ring (`from` nil) or in the room of `from`. How many were admitted, and whether `from` closed.
-local function serve_candidate(c, place, x, out)
-  local lane, from = c.lanes[x.id], place.from
-  local n, limit, till = serve_lane(c, lane, x.share, from, out)
-  if limit and limit ~= from then
-    place.gone[#place.gone + 1] = x.id
+-- One lane's turn, in the ring (`place.from` nil) or in the room of a limit. How many were admitted, and whether that limit closed.
+local function serve_candidate(c, place, lane, out)
+  local n, limit, till = serve_lane(c, lane, lane.share, place.from, out)
+  if limit and limit ~= place.from then
+    place.gone[#place.gone + 1] = lane.id
     sq.enter_room(c, lane, limit)
     sq.set_timer(c, limit, till)
     return n, false
   end
-  if sq.is_empty(c, lane) then place.gone[#place.gone + 1] = x.id
+  if sq.is_empty(c, lane) then place.gone[#place.gone + 1] = lane.id
   elseif n > 0 then
-    place.put[#place.put + 1] = x.time + math.floor(n * sq.UNIT / lane.weight + 0.5)
-    place.put[#place.put + 1] = x.id
+    place.put[#place.put + 1] = lane.time + math.floor(n * sq.UNIT / lane.weight + 0.5)
+    place.put[#place.put + 1] = lane.id
   end
   if limit then sq.set_timer(c, limit, till) end
   return n, limit ~= nil
@@ -162,33 +180,25 @@ local function serve_room(c, level, x, out)
   return n, false
 end
 
--- The first lanes and groups of a ring, with their limits loaded and weighed.
+-- The first lanes and groups of a ring, the groups with the first lanes of their rooms; all with their limits loaded and weighed.
 local function load_candidates(c, level, want)
   local most = math.min(want, c.visits)
-  local found, ids, keys, left = candidates_of(sq.ring_key(c, level), most), {}, {}, most
+  local found, left = candidates_of(c, sq.ring_key(c, level), most)
+  local lanes, keys = {}, {}
+  left = most - left
   for i, x in ipairs(found) do
-    if left <= 0 then found[i] = nil
-    elseif string.sub(x.id, 1, 1) == '=' then
-      x.key = string.sub(x.id, 2)
-      local room = c.anchor .. ':room:' .. level .. ':' .. x.key
-      x.members, x.weight = candidates_of(room, left), math.max(redis.call('ZCARD', room), 1)
-      keys[#keys + 1] = x.key
-      for _, member in ipairs(x.members) do ids[#ids + 1] = member.id end
-      left = left - #x.members
+    if not x.key then lanes[#lanes + 1] = x
+    elseif left <= 0 then found[i] = nil       -- what stands behind it waits for the next call
     else
-      ids[#ids + 1] = x.id
-      left = left - 1
+      local room, n = c.anchor .. ':room:' .. level .. ':' .. x.key, nil
+      x.members, n = candidates_of(c, room, left)
+      x.weight, left = math.max(redis.call('ZCARD', room), 1), left - n
+      keys[#keys + 1] = x.key
+      for _, lane in ipairs(x.members) do lanes[#lanes + 1] = lane end
     end
   end
-  sq.load_lanes(c, ids)
-  local lanes = {}
-  for i, id in ipairs(ids) do lanes[i] = c.lanes[id] end
   sq.load_rules(c, lanes)
   sq.load_limits(c, keys)
-  for _, x in ipairs(found) do
-    for _, member in ipairs(x.members or {}) do member.weight = c.lanes[member.id].weight end
-    if not x.key then x.weight = c.lanes[x.id].weight end
-  end
   return found
 end
 
@@ -238,20 +248,20 @@ end
 
 -- The admitted jobs (`out`: job, marks, lane) as entries of the stream of lane jobs; from now on `laned` names the delivery. How many.
 local function add_entries(c, out)
-  local jobs, laned = {}, {}
+  local jobs, laned, n = {}, {}, 0
   for i = 1, #out, 3 do jobs[#jobs + 1] = out[i] end
   for i, text in ipairs(redis.call('HMGET', c.anchor .. ':laned', unpack(jobs))) do
     local job, marks, lane = jobs[i], out[3 * i - 1], out[3 * i]
     if not text or string.byte(text) == 61 then undo(c, marks, lane)
     else
       local entry = sq.add(c, sq.LANES, entry_of(c, job, text))
-      laned[#laned + 1], laned[#laned + 2] = job, marks == '' and '=' .. entry or '=' .. entry .. ' ' .. marks
+      laned[n + 1], laned[n + 2], n = job, marks == '' and '=' .. entry or '=' .. entry .. ' ' .. marks, n + 2
       if c.quotas > 0 then sq.count_left(c, sq.keys_of(sq.name_of(lane)), text) end
     end
   end
-  if #laned > 0 then redis.call('HSET', c.anchor .. ':laned', unpack(laned)) end
+  if n > 0 then redis.call('HSET', c.anchor .. ':laned', unpack(laned)) end
   sq.count(c, 'waiting', -#jobs)
-  return #laned / 2
+  return n / 2
 end
 
 -- Up to `want` jobs of the lanes of a level as rows. What a stranger added to the stream is read with them.

@@ -39,7 +39,10 @@ end
 local function read_jobs(args, i, k)
   if i + k - 1 > #args then sq.refuse('INVALID', 'fewer jobs than entries, ' .. k) end
   local jobs = {unpack(args, i, i + k - 1)}
-  for j, job in ipairs(jobs) do jobs[j] = sq.job(job) end
+  local rest, found = string.gsub(table.concat(jobs, ' ') .. ' ', '%d%-%d+%-%d+ ', '')
+  if rest ~= '' or found ~= k then
+    for j, job in ipairs(jobs) do jobs[j] = sq.job(job) end
+  end
   return jobs
 end
 

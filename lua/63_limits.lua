@@ -33,7 +33,7 @@ end
 
 -- Those of the limits with this name (or of its class, `<class>:*`) that lanes wait for may open now. The next cursor, '' at the end.
 local function wake(c, name, cursor)
-  c.classes, c.limits = {}, {}
+  c.classes, c.limits, c.words = {}, {}, nil
   local keys, nxt = {name}, ''
   if string.sub(name, -1) == '*' then
     local found = redis.call('HSCAN', c.anchor .. ':state', cursor, 'MATCH', (string.gsub(name, '[%[%]?\\^]', '\\%0')), 'COUNT', WAKE_MOST)
