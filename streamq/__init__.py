@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streamq.handlers import CallNext
     from streamq.job import Job, JobInfo, Progress
     from streamq.limits import Breaker, Limit
-    from streamq.options import Backoff, Unique
+    from streamq.options import Backoff, Debounce, Throttle, Unique
     from streamq.outcomes import Dead, Outcome, RateLimited, Retry, Snooze
     from streamq.resources import Resource, resource
     from streamq.sending import Outgoing
@@ -50,6 +50,7 @@ __all__ = [
     "Config",
     "Context",
     "Dead",
+    "Debounce",
     "Event",
     "Expired",
     "Job",
@@ -73,6 +74,7 @@ __all__ = [
     "StreamqError",
     "Strike",
     "Task",
+    "Throttle",
     "Unique",
     "UniqueConflict",
     "WrongCall",
@@ -91,6 +93,7 @@ _HOMES = {
     "Config": "config",
     "Context": "context",
     "Dead": "outcomes",
+    "Debounce": "options",
     "Event": "events",
     "Expired": "errors",
     "Job": "job",
@@ -114,6 +117,7 @@ _HOMES = {
     "StreamqError": "errors",
     "Strike": "strikes",
     "Task": "task",
+    "Throttle": "options",
     "Unique": "options",
     "UniqueConflict": "errors",
     "WrongCall": "errors",

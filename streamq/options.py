@@ -17,7 +17,7 @@ from streamq.config import Durability
 from streamq.durations import Duration, seconds
 from streamq.errors import BadPayload, ConfigError
 from streamq.limits.declared import Breaker, By, Limit, check_breaker, check_lane, check_limits
-from streamq.unique import Unique
+from streamq.unique import Debounce, Rule, Throttle, Unique
 from streamq.wire.limits import check_queue, check_tags, check_task
 
 __all__ = [
@@ -25,11 +25,13 @@ __all__ = [
     "Backoff",
     "CallOptions",
     "CallWords",
+    "Debounce",
     "Duration",
     "OptionWords",
     "Priority",
     "TaskOptions",
     "TaskWords",
+    "Throttle",
     "Unique",
     "level",
     "moment",
@@ -46,6 +48,7 @@ DEFAULT_RESULT_TTL = (
 DEFAULT_TIMEOUT = 300.0  # seconds
 ATTEMPTS_MAX = 10_000
 _LATEST = 9_999_999_999  # seconds since 1970; milliseconds of 13 digits
+_RULES = ("unique", "throttle", "debounce")
 _LEVELS: Mapping[str, int] = {"low": 2, "normal": 5, "high": 7, "critical": 9}
 
 
@@ -62,6 +65,8 @@ class OptionWords(TypedDict, total=False):
     expires: Duration | None
     result_ttl: Duration | None
     unique: Unique | None
+    throttle: Throttle | None
+    debounce: Debounce | None
     tags: Sequence[str]
     durability: DurabilityWord | None
     wait_for_room: Duration | None
@@ -106,6 +111,8 @@ class TaskOptions:
     expires: float | None = None
     result_ttl: float | None = DEFAULT_RESULT_TTL
     unique: Unique | None = None
+    throttle: Throttle | None = None
+    debounce: Debounce | None = None
     tags: tuple[str, ...] = ()
     durability: Durability | None = None
     wait_for_room: float | None = None
@@ -129,7 +136,12 @@ class TaskOptions:
     @classmethod
     def of(cls, **words: Unpack[TaskWords]) -> Self:
         """The options of a task from its keywords. Raises ConfigError."""
-        return cls(**_checked(words, _OF_TASKS, "a task"))
+        return cls(**_with_one_rule(_checked(words, _OF_TASKS, "a task")))
+
+    @property
+    def rule(self) -> Rule | None:
+        """What a second call with the same arguments means."""
+        return self.unique or self.throttle or self.debounce
 
     def merged(self, call: CallOptions) -> Self:
         """These options with what one call changes. Raises ConfigError when they do not fit together."""
@@ -165,7 +177,7 @@ class CallOptions:
     @classmethod
     def of(cls, **words: Unpack[CallWords]) -> Self:
         """The options of a call from its keywords. Raises ConfigError."""
-        changes = _checked(words, _OF_CALLS, "a call")
+        changes = _with_one_rule(_checked(words, _OF_CALLS, "a call"))
         delay, at, deadline = (changes.pop(name, None) for name in ("delay", "at", "deadline"))
         if delay is not None and at is not None:
             raise ConfigError("delay and at both say when a job runs: give one of them")
@@ -209,6 +221,14 @@ def _checked(words: Mapping[str, Any], checks: Mapping[str, Check], whose: str) 
     return {name: checks[name](name, value) for name, value in words.items()}
 
 
+def _with_one_rule(words: dict[str, Any]) -> dict[str, Any]:
+    """The words, in which one rule of uniqueness takes the place of any other."""
+    given = [name for name in _RULES if words.get(name) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} each say what a second call means: give one of them")
+    return words | {name: None for name in _RULES if given and name not in given}
+
+
 def _span(name: str, value: Any) -> float | None:
     return None if value is None else _positive(name, value)
 
@@ -232,10 +252,13 @@ def _switch(name: str, value: Any) -> bool:
     raise ConfigError(f"{name}={value!r}: it is True or False")
 
 
-def _unique(name: str, value: Any) -> Unique | None:
-    if value is None or isinstance(value, Unique):
-        return value
-    raise ConfigError(f'{name}={value!r}: write unique=Unique(by="argument")')
+def _rule(kind: type[Rule], example: str) -> Check:
+    def check(name: str, value: Any) -> Any:
+        if value is None or isinstance(value, kind):
+            return value
+        raise ConfigError(f"{name}={value!r}: write {name}={example}")
+
+    return check
 
 
 def _durability(name: str, value: Any) -> Durability | None:
@@ -290,7 +313,9 @@ _SHARED: Mapping[str, Check] = {
     "priority": lambda _, value: level(value),
     **_CARRIED,
     "expires": _span,
-    "unique": _unique,
+    "unique": _rule(Unique, 'Unique(by="argument")'),
+    "throttle": _rule(Throttle, 'Throttle("10s", by="argument")'),
+    "debounce": _rule(Debounce, 'Debounce("2s", by="argument", longest="30s")'),
     "tags": lambda _, value: check_tags(value),
     "durability": _durability,
     "wait_for_room": _span,

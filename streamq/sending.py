@@ -11,9 +11,10 @@ from streamq.config import Durability
 from streamq.context import Running
 from streamq.errors import ConfigError
 from streamq.limits.route import Route
-from streamq.options import CallOptions, TaskOptions, Unique
+from streamq.options import CallOptions, TaskOptions
 from streamq.protocol import Argument
 from streamq.signature import nearest
+from streamq.unique import Rule
 
 __all__ = ["Outgoing", "OutgoingHook", "Sending", "Way"]
 
@@ -52,7 +53,7 @@ class Sending:
     way: Way
     level: int
     pairs: tuple[Argument, ...]
-    unique: Unique | None
+    rule: Rule | None
     route: Route | None
     is_uniform: bool
     carried: dict[str, Any] | None
@@ -66,13 +67,18 @@ class Sending:
         names: Sequence[str],
         route: Callable[[str], Route | None],
     ) -> Sending:
-        """From checked options; ``route`` gives that of a queue. Raises ConfigError when ``Unique(by=…)`` names no argument."""
+        """From checked options; ``route`` gives that of a queue.
+
+        Raises ConfigError when what a second call means cannot be so for this task or call.
+        """
         merged = task_options.merged(call_options)
-        for name in merged.unique.names if merged.unique else ():
-            if name not in names:
-                near = nearest(name, names)
-                hint = f"did you mean '{near}'?" if near else f"it takes {', '.join(names) or 'none'}"
-                raise ConfigError(f"task {task}: Unique(by='{name}') names no argument of it; {hint}")
+        if merged.rule:
+            _check_names(task, merged.rule, names)
+        if merged.debounce and (call_options.at is not None or call_options.delay is not None):
+            raise ConfigError(
+                f"task {task}: debounce says when the job runs, so delay and at cannot; "
+                "leave them out, or switch it off for this call with debounce=None"
+            )
         found = route(merged.queue)
         return cls(
             call_options,
@@ -80,9 +86,9 @@ class Sending:
             Way(merged.queue, merged.durability, merged.wait_for_room),
             merged.priority,
             _pairs(merged, call_options),
-            merged.unique,
+            merged.rule,
             found,
-            merged.unique is None and found is None,
+            merged.rule is None and found is None,
             call_options.carried,
         )
 
@@ -100,10 +106,19 @@ class Sending:
         if parent:
             carried["parent"] = parent.id
             pairs += ("parent", parent.id)
-        if self.unique:
-            key, until = self.unique.key(task, arguments), self.unique.until_text
-            pairs += ("unique", key, "until", until, "on_conflict", self.unique.on_conflict)
+        if self.rule:
+            pairs += self.rule.pairs(task, arguments)
         return carried or None, pairs
+
+
+def _check_names(task: str, rule: Rule, names: Sequence[str]) -> None:
+    for name in rule.by:
+        if name not in names:
+            near = nearest(name, names)
+            hint = f"did you mean '{near}'?" if near else f"it takes {', '.join(names) or 'none'}"
+            raise ConfigError(
+                f"task {task}: {type(rule).__name__}(by='{name}') names no argument of it; {hint}"
+            )
 
 
 def _pairs(options: TaskOptions, call: CallOptions) -> tuple[Argument, ...]:

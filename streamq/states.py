@@ -11,7 +11,7 @@ class State(StrEnum):
     """Where a job is, in the words that people read."""
 
     SCHEDULED = "scheduled"  # due later, never run
-    WAITING = "waiting"  # in a lane or behind a gate
+    WAITING = "waiting"  # in a lane, behind a gate or another job, or for the outside
     PENDING = "pending"  # in a ready stream
     ACTIVE = "active"  # delivered to a worker
     RETRYING = "retrying"  # ran, and will run again when it is due
@@ -24,8 +24,8 @@ class State(StrEnum):
 
 MOVES: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
-    State.WAITING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
-    State.PENDING: frozenset({State.ACTIVE, State.CANCELLED, State.EXPIRED}),
+    State.WAITING: frozenset({State.PENDING, State.SCHEDULED, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
+    State.PENDING: frozenset({State.ACTIVE, State.SCHEDULED, State.CANCELLED, State.EXPIRED}),
     State.ACTIVE: frozenset(
         {State.COMPLETED, State.RETRYING, State.DEAD, State.CANCELLED, State.PENDING, State.EXPIRED}
     ),

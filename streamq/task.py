@@ -98,7 +98,7 @@ def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJ
     sending, hooks, parent = task.sending, task.app.outgoing_hooks, current_job.get()
     if parent is None and not hooks and sending.is_uniform:
         return _packing_with(task, queue, sending.carried, sending.pairs) if queue else task.pack_plain
-    if parent is None and not hooks and sending.unique is None:
+    if parent is None and not hooks and sending.rule is None:
         return _in_lanes(sending.route, _packing_with(task, queue, sending.carried, sending.pairs))
 
     def told(call: Call[Any]) -> NewJob:

@@ -77,7 +77,7 @@ def enqueue(
         task = _unknown_task(session, task_name, len(args), list(kwargs), given.get("queue"))
     job, added = _put_in(task.using(**given).call(*args, **kwargs))
     if not added:
-        click.echo(f"streamq: nothing was added: {job.id} holds the unique key", err=True)
+        click.echo(f"streamq: nothing was added: {job.id} stands for this call", err=True)
     document = {"id": job.id, "added": added}
     if wait is None:
         session.show(document, job.id)
@@ -87,7 +87,7 @@ def enqueue(
 
 
 def _put_in(call: Call[Any]) -> tuple[Job[Any], bool]:
-    """The job, and whether it is new: one that holds the unique key already stands for it."""
+    """The job, and whether it is new: one of the same unique key may stand for it."""
     task = call.task
     enqueued = task.sender.send([call.new_job()])
     return task.job(f"{task.queue}-{enqueued.ids[0]}"), not enqueued.existing

@@ -13,6 +13,7 @@ from streamq import (
     Cancelled,
     Context,
     Dead,
+    Debounce,
     Event,
     Job,
     JobFailed,
@@ -20,6 +21,7 @@ from streamq import (
     Outgoing,
     Retry,
     Snooze,
+    Throttle,
     Unique,
     resource,
 )
@@ -153,6 +155,10 @@ assert_type(send_email.using(delay="5m", priority=8).enqueue("a@b.c"), Job[bool]
 send_email.using(
     at=tomorrow, expires="1h", unique=Unique(by="to", until="done", on_conflict="existing")
 ).enqueue("a@b.c")
+send_email.using(unique=Unique(by="to", on_conflict="latest")).enqueue("a")
+send_email.using(unique=Unique(on_conflict="replace", replace=["arguments", "time"])).enqueue("a")
+send_email.using(debounce=Debounce("2s", by="to", longest=timedelta(minutes=1))).enqueue("a")
+send_email.using(throttle=Throttle("10s", by=["to"])).using(throttle=None).enqueue("a")
 send_email.using(priority="high", attempts=3, tags=("x",)).enqueue("a")
 assert_type(send_email.call("a").enqueue(), Job[bool])
 assert_type(report.enqueue(7), Job[None])

@@ -21,7 +21,7 @@ from accepted import (
     thumbnail,
 )
 
-from streamq import CallNext, Context, Unique, resource
+from streamq import CallNext, Context, Throttle, Unique, resource
 
 
 async def awaits(ctx: Context) -> None:
@@ -129,3 +129,7 @@ async def f10(items: list[str]) -> None: ...
 
 
 Unique(by="to", on_conflict="fail")  # refused: not a way to meet a conflict
+Unique(by="to", until="5m")  # refused: a window is a Throttle
+Unique(by="to", on_conflict="replace", replace="tags")  # refused: not a part that can be replaced
+Throttle("5m", by="to", on_conflict="latest")  # refused: in a window the first call wins
+app.task(debounce="2s")  # refused: a duration is no rule

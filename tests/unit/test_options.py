@@ -15,8 +15,9 @@ from streamq.backoff import Backoff, backoff_of
 from streamq.config import Durability
 from streamq.durations import seconds
 from streamq.errors import BadPayload, ConfigError, WrongCall
-from streamq.options import CallOptions, CallWords, TaskOptions, TaskWords, Unique, level
+from streamq.options import CallOptions, CallWords, Debounce, TaskOptions, TaskWords, Throttle, Unique, level
 from streamq.outcomes import Dead, Retry, Snooze
+from streamq.unique import Rule, key_of
 from streamq.wire import Payloads
 
 
@@ -229,44 +230,97 @@ def test_what_type_checkers_see_is_what_is_checked() -> None:
 
 def test_a_unique_key_depends_on_the_named_arguments_only() -> None:
     unique = Unique(by=["to", "kind"])
-    first = unique.key("send", {"to": "a", "kind": {"x": 1, "y": {2, 1}}, "n": 1})
-    assert first == unique.key("send", {"n": 2, "kind": {"y": {1, 2}, "x": 1}, "to": "a"})
+    first = key_of(unique, "send", {"to": "a", "kind": {"x": 1, "y": {2, 1}}, "n": 1})
+    assert first == key_of(unique, "send", {"n": 2, "kind": {"y": {1, 2}, "x": 1}, "to": "a"})
     assert first.startswith("send:")
     assert len(first) == len("send:") + 32
     others = [
-        unique.key("send", {"to": "b", "kind": {"x": 1, "y": {1, 2}}}),
-        unique.key("sent", {"to": "a", "kind": {"x": 1, "y": {1, 2}}}),
-        Unique(by="to").key("send", {"to": "a"}),
-        Unique(by="cc").key("send", {"cc": "a"}),
+        key_of(unique, "send", {"to": "b", "kind": {"x": 1, "y": {1, 2}}}),
+        key_of(unique, "sent", {"to": "a", "kind": {"x": 1, "y": {1, 2}}}),
+        key_of(Unique(by="to"), "send", {"to": "a"}),
+        key_of(Unique(by="cc"), "send", {"cc": "a"}),
+        key_of(Unique(), "send", {"to": "a"}),
     ]
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 6
+    assert others[-1] == key_of(Debounce("2s"), "send", {"to": "b"}), (
+        "no name: one key for all calls of the task"
+    )
 
 
 def test_a_unique_key_is_the_same_in_every_version_and_process() -> None:
-    assert Unique(by="to").key("send", {"to": "a@b.c"}) == "send:9221112f994640822af184c67b9754b8"
+    assert key_of(Unique(by="to"), "send", {"to": "a@b.c"}) == "send:9221112f994640822af184c67b9754b8"
 
 
-def test_how_long_a_unique_key_is_held() -> None:
-    assert [Unique(by="a", until=until).until_text for until in ("done", "start", "5m", 0.25)] == [
-        "done", "start", "300000", "250",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (Unique(by="a"), ("until", "done", "on_conflict", "existing")),
+        (Unique(by="a", until="start", on_conflict="reject"), ("until", "start", "on_conflict", "reject")),
+        (Unique(by="a", on_conflict="latest"), ("until", "done", "on_conflict", "latest")),
+        (
+            Unique(by="a", on_conflict="replace", replace=["time", "arguments"]),
+            ("until", "done", "on_conflict", "replace", "replace", "time,arguments"),
+        ),
+        (
+            Unique(by="a", on_conflict="replace", replace="time"),
+            ("until", "done", "on_conflict", "replace", "replace", "time"),
+        ),
+        (Throttle("5m", by="a"), ("until", 300_000, "on_conflict", "existing")),
+        (Throttle(0.25, by="a", on_conflict="reject"), ("until", 250, "on_conflict", "reject")),
+        (Debounce("2s", by="a"), ("debounce", 2_000)),
+        (Debounce("2s", by="a", longest="30s"), ("debounce", 2_000, "longest", 30_000)),
+    ],
+    ids=str,
+)
+def test_what_the_server_is_told_of_a_rule(rule: Rule, told: tuple[str | int, ...]) -> None:
+    name, key, *rest = rule.pairs("send", {"a": 1, "b": 2})
+    assert (name, key) == ("unique", key_of(Unique(by="a"), "send", {"a": 1}))
+    assert tuple(rest) == told
 
 
-def test_a_unique_that_cannot_be_used_is_refused() -> None:
-    wrong: Any
-    for wrong, said in [
-        ({"by": ()}, "name one or more arguments"),
-        ({"by": "a b"}, "name one or more arguments"),
-        ({"by": "a", "until": "dawn"}, "Unique until='dawn' is not a duration"),
-        ({"by": "a", "until": 0}, "would hold nothing"),
-        ({"by": "a", "on_conflict": "replace"}, 'use "existing" or "reject"'),
-    ]:
-        with pytest.raises(ConfigError, match=said):
-            Unique(**wrong)
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Unique(by="a b"), "name arguments of the task"),
+        (
+            lambda: Unique(by="a", until="5m"),
+            r"for a time from the first call, throttle=Throttle\('5m', by=…\)",
+        ),
+        (lambda: Unique(by="a", on_conflict="fail"), "use one of .*latest"),
+        (lambda: Unique(by="a", until="start", on_conflict="latest"), "nothing could follow it"),
+        (lambda: Unique(by="a", replace="time"), 'goes with on_conflict="replace"'),
+        (
+            lambda: Unique(by="a", on_conflict="replace", replace="tags"),
+            "name some of arguments, time, priority",
+        ),
+        (lambda: Unique(by="a", on_conflict="replace", replace=()), r"replace=\(\)\): name some of"),
+        (lambda: Throttle("dawn", by="a"), "Throttle window='dawn' is not a duration"),
+        (lambda: Throttle(0, by="a"), r"Throttle\(window=0\) leaves no time"),
+        (lambda: Throttle("1s", by="a", on_conflict="latest"), "use one of"),
+        (lambda: Debounce(0, by="a"), r"Debounce\(wait=0\) leaves no time"),
+        (lambda: Debounce("2s", by="a", longest="1s"), "is below its wait"),
+        (lambda: TaskOptions.of(unique=Unique(by="a"), debounce=Debounce(1)), "unique and debounce each say"),
+        (lambda: CallOptions.of(throttle="5s"), "write throttle=Throttle"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_so_is_refused(make: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make()
+
+
+def test_a_key_of_values_without_a_stable_form_is_refused() -> None:
     with pytest.raises(WrongCall, match="names no argument"):
-        Unique(by="b").key("send", {"a": 1})
+        key_of(Unique(by="b"), "send", {"a": 1})
     with pytest.raises(WrongCall, match="send: its unique key holds a value of type object"):
-        Unique(by="a").key("send", {"a": object()})
+        key_of(Unique(by="a"), "send", {"a": object()})
+
+
+def test_the_rule_of_a_call_takes_the_place_of_that_of_its_task() -> None:
+    task = TaskOptions.of(unique=Unique(by="a"))
+    throttled = CallOptions.of(throttle=Throttle("1s"))
+    assert task.merged(throttled).rule == Throttle("1s")
+    assert task.merged(throttled.then(CallOptions.of(debounce=Debounce("1s")))).rule == Debounce("1s")
+    assert task.merged(CallOptions.of(unique=None)).rule is None
 
 
 def test_outcomes_carry_their_delay_and_reason() -> None:
