@@ -20,6 +20,8 @@ _COMMANDS = {
     "job": ("job:job", "Look at jobs, cancel them, run them again."),
     "signal": ("signal:signal", "Send signals to jobs, and see who waits for any."),
     "queue": ("queue:queue", "Look at queues, hold them, empty them."),
+    "limit": ("limit:limit", "Look at limits, and change them without a deployment."),
+    "lane": ("lane:lane", "See which tenants or users wait, and for what."),
     "strike": ("strike:strike", "Stop a task, or its jobs with certain arguments."),
     "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),
     "doctor": ("doctor:doctor", "Examine the server and the queues."),
