@@ -87,9 +87,17 @@ class Renewed(NamedTuple):
     status: list[str]
 
 
-def plain(level: str | int, entries: Sequence[bytes | str], line: str | bytes = "") -> list[Argument]:
-    """The settlement of plain completions of one level; ``line`` goes into the done log."""
-    return ["ok", level, len(entries), line, *entries]
+def plain(
+    level: str | int,
+    entries: Sequence[bytes | str],
+    line: str | bytes = "",
+    jobs: Sequence[bytes | str] = (),
+) -> list[Argument]:
+    """The settlement of plain completions of one level; ``line`` goes into the done log.
+
+    ``jobs``: those of level ``l``, whose entries do not say which they are.
+    """
+    return ["ok", level, len(entries), line, *entries, *jobs]
 
 
 def settle(

@@ -187,7 +187,8 @@ class Outbox:
                 self._on_completion(self._ending_of(level, Completion(*item)))
         if plains:
             entries = [item[0] for item in plains]
-            batch.arguments += plain(level.decode(), entries, _line(level, tasks, entries))
+            jobs = [job_of(level, entry) for entry in entries] if level == LANES else ()
+            batch.arguments += plain(level.decode(), entries, _line(level, tasks, entries), jobs)
             batch.completions[level] = plains
             batch.size += len(plains)
 

@@ -22,6 +22,7 @@ from streamq.context import Context
 from streamq.errors import ConfigError, SoftTimeout
 from streamq.events import Event
 from streamq.handlers import CallNext
+from streamq.limits import Limit
 from streamq.outcomes import Retry
 
 JOURNAL = Path(os.environ.get("JOURNAL", os.devnull))
@@ -98,6 +99,12 @@ async def nap(name: str, seconds: float) -> str:
     await asyncio.sleep(seconds)
     write("end", name)
     return name
+
+
+@app.task(limits=Limit("account", by=lambda: "x", slots=1))
+async def sits_in_a_lane(name: str, seconds: float) -> None:
+    write("begin", name, os.getpid())
+    await asyncio.sleep(seconds)
 
 
 @app.task(result_ttl="1m", backoff=0.05)
