@@ -10,7 +10,7 @@
 local NEVER = 9e15
 local KEPT = 604800000           -- ms that a schedule stays which is over, for people to look at
 local MOST = 100000              -- schedules of a shard
-local TIMES = {'expression', 'gap', 'fold', 'jitter', 'starts', 'ends', 'blackouts'}
+local TIMES = {'expression', 'jitter', 'starts', 'ends', 'blackouts'}
 local OTHERS = {'words', 'task', 'level', 'body', 'options', 'missed', 'most', 'lateness', 'overlap', 'grace', 'note', 'app'}
 local LISTED = {'expression', 'words', 'task', 'source', 'app', 'paused', 'paused_note', 'note', 'next_run_at', 'due_at', 'last_run_at',
   'last_job', 'last_outcome', 'over_at', 'queued', 'runs', 'skipped'}

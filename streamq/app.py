@@ -5,6 +5,7 @@ Declaring does nothing else: settings are read, and connections made, when the f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
@@ -39,6 +40,7 @@ from streamq.protocol.keys import JobId
 from streamq.queue import Queue, follow, follow_async
 from streamq.replies import Replies
 from streamq.resources import Container, Resource, lifespan_of, resource_of
+from streamq.scheduling import Scheduling
 from streamq.sender import Sender
 from streamq.sending import OutgoingHook, Way
 from streamq.strikes import Strikes
@@ -81,12 +83,13 @@ class TaskDecorator(Protocol):
     def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
 
 
-class App(FlowControl):
+class App(FlowControl, Scheduling):
     """A namespace of tasks on one server.
 
     ``url`` and ``namespace`` win over the settings of the environment, ``.env`` and pyproject.toml; ``config`` stands
-    for all of them. Without any URL, the embedded server of the project is used. An App may be used from any thread,
-    from any number of event loops, and after a fork.
+    for all of them. Without any URL, the embedded server of the project is used. ``name`` says whose code it is: that of the
+    module which makes it, unless it is given. An App may be used from any thread, from any number of event loops, and
+    after a fork.
     """
 
     def __init__(
@@ -94,10 +97,12 @@ class App(FlowControl):
         url: str | None = None,
         *,
         namespace: str | None = None,
+        name: str | None = None,
         config: Config | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__()
+        FlowControl.__init__(self)
+        Scheduling.__init__(self, name, sys._getframe(1).f_globals)  # noqa: SLF001 - the module that makes the App
         self._given: dict[str, Any] = {"url": url, "namespace": namespace, **settings}
         if config:
             self.config = config

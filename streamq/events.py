@@ -24,6 +24,7 @@ EventName = Literal[
     "worker.started",
     "worker.stopped",
     "worker.lost",
+    "schedule.missed",
 ]
 
 

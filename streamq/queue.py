@@ -11,9 +11,9 @@ its URL leads. So there is one definition for both worlds:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from streamq.engines.base import AsyncEngine, Engine
+from streamq.engines.base import Engine
 from streamq.errors import StreamqError
 from streamq.protocol import Argument, Call, Flow, consume, control, inspect, results, strikes
 from streamq.protocol.consume import Adopted, Finished, Registered, Renewed, Taken
@@ -23,9 +23,17 @@ from streamq.protocol.keys import JobId, anchor_of
 from streamq.protocol.results import Ending
 from streamq.protocol.strikes import Strike
 
-__all__ = ["Queue", "follow", "follow_async"]
+__all__ = ["Carrier", "Queue", "follow", "follow_async"]
 
 R = TypeVar("R")
+
+
+class Carrier(Protocol):
+    """What carries calls of an event loop: an AsyncEngine, or a link."""
+
+    async def run(self, call: Call[R]) -> R:
+        """Carry one call and read its answer."""
+        ...
 
 
 def follow(engine: Engine, flow: Flow[R]) -> R:
@@ -43,7 +51,7 @@ def follow(engine: Engine, flow: Flow[R]) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def follow_async(engine: AsyncEngine, flow: Flow[R]) -> R:
+async def follow_async(engine: Carrier, flow: Flow[R]) -> R:
     """Carry a conversation to its end; its value. What the engine raises is raised where the flow waits."""
     try:
         call = next(flow)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from streamq.protocol.call import Argument, Call
+from streamq.protocol.call import Argument, Call, Flow
 from streamq.protocol.enqueue import NewJob
-from streamq.protocol.replies import flag, integer, parts, text
+from streamq.protocol.replies import flag, integer, parts, text, twos
 
 __all__ = [
     "MAX_DECLARED",
@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "Schedules",
     "Source",
+    "all_schedules",
     "checked",
     "fire",
     "keep",
@@ -101,6 +102,17 @@ def list_schedules(anchor: str, now: int, start: str = "-", count: int = 100) ->
     return Call("schedule_list", anchor, (now, start, count), _listed, readonly=True)
 
 
+def all_schedules(anchor: str, now: int) -> Flow[dict[str, Fields]]:
+    """All schedules of a shard, in pages."""
+    found: dict[str, Fields] = {}
+    start = "-"
+    while start:
+        page = yield list_schedules(anchor, now, start, 500)
+        found |= page.found
+        start = page.next
+    return found
+
+
 def tick(
     anchor: str,
     now: int,
@@ -151,8 +163,10 @@ def _job(job: NewJob) -> list[Argument]:
     return [spec, job.task, job.body, *job.options]
 
 
-def _fields(flat: Sequence[Any]) -> Fields:
-    return {text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _fields(flat: Any) -> Fields:
+    return {
+        text(name): value if isinstance(value, bytes) else text(value).encode() for name, value in twos(flat)
+    }
 
 
 def _named(rows: Sequence[Any]) -> dict[str, Fields]:

@@ -55,6 +55,11 @@ class Payloads:
             smallest + 1 if ring.accepts_plain else -1
         )  # bodies up to here may be opened as they are
 
+    @property
+    def sealing_id(self) -> str | None:
+        """The id of the key that seals payloads now; None when they are not sealed."""
+        return self._envelope.keyring.sealing_id
+
     def pack(
         self,
         queue: str,

@@ -1,4 +1,6 @@
-"""What the server tells a worker beside deliveries: that a running job should stop, or that one died of which nobody told."""
+"""What the server tells a worker beside deliveries: that a running job should stop, that one died of which
+nobody told, or that a schedule is due.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from streamq.protocol.inspect import job as look_at
 from streamq.worker.bench import Bench
 from streamq.worker.endings import unbegun
 from streamq.worker.notices import Notices
+from streamq.worker.ticks import Ticks
 from streamq.worker.verdict import Verdict
 
 __all__ = ["Commands"]
@@ -26,9 +29,10 @@ class Commands:
         bench: Bench,
         notices: Notices,
         send: Callable[[Call[Any]], asyncio.Future[Any]],
+        ticks: Ticks,
     ) -> None:
         self._anchor, self._place, self._bench = anchor, place, bench
-        self._notices, self._send = notices, send
+        self._notices, self._send, self._ticks = notices, send, ticks
 
     def obey(self, command: str) -> None:
         """Do as the server says; a word that only newer workers know is logged."""
@@ -37,6 +41,8 @@ class Commands:
                 self._cancel(level.encode(), entry.encode())
             case ["dead", job]:
                 self._tell_of_death(job)
+            case ["tick", schedule]:
+                self._ticks.due(schedule)
             case ["strikes"]:
                 pass  # they were read before what came with the command began
             case _:

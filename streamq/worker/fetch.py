@@ -21,6 +21,7 @@ from streamq.errors import ConnectionLost, StreamqError
 from streamq.protocol import Call
 from streamq.protocol.consume import Taken, report, take
 from streamq.protocol.keys import wake_channel
+from streamq.ticks.release import Release
 from streamq.wire import Payloads
 from streamq.worker.appetite import Appetite, GroupAppetite
 from streamq.worker.bell import Bell
@@ -43,6 +44,7 @@ from streamq.worker.spending import Spending
 from streamq.worker.statistics import Tally
 from streamq.worker.telling import Telling
 from streamq.worker.ticker import Look
+from streamq.worker.ticks import Ticks
 from streamq.worker.verdict import Stop, Verdict
 
 __all__ = ["Fetch", "Post"]
@@ -84,6 +86,7 @@ class Fetch:
         payloads: Payloads,
         notices: Notices,
         isolation: Isolation,
+        release: Release | None = None,
     ) -> None:
         self.post, self._config, self._engine = post, config, engine
         self._notices, self._isolation = notices, isolation
@@ -93,7 +96,8 @@ class Fetch:
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
-        self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send)
+        self._ticks = Ticks(post.anchor, post.queue, release, payloads, notices, self.send)
+        self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send, self._ticks)
         self._counter = Counter(post.anchor, self._connected, self._is_lost)
         groups = self.bench.groups
         self._appetite = Appetite(clock()) if groups is None else GroupAppetite(clock(), groups)
@@ -144,7 +148,7 @@ class Fetch:
     @property
     def looks(self) -> tuple[Look, ...]:
         """What is to be done some times a second: end what is late, and give up what somebody else may own by now."""
-        return self.bench.scan, self._fence, self._mind_link
+        return self.bench.scan, self._fence, self._mind_link, self._ticks.mind
 
     def _fence(self, now: float) -> None:
         if self._members.fence_expired(now):

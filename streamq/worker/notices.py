@@ -6,7 +6,8 @@ Nothing is paid for a job that completed when nobody listens: neither a debug lo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from streamq.errors import SoftTimeout
 from streamq.events import Event, EventName, Observers
@@ -14,6 +15,9 @@ from streamq.logger import Logger
 from streamq.worker.hopped import TimeLimit
 from streamq.worker.outbox import Ending
 from streamq.worker.repeats import Repeats
+
+if TYPE_CHECKING:
+    from streamq.ticks.ticking import MissedRun
 
 __all__ = ["Notices"]
 
@@ -73,6 +77,17 @@ class Notices:
         task, fields = record.get("task"), {name: record.get(name, "") for name in ("reason", "error")}
         self._log.error("job.dead", job=job, task=task, **fields)
         self._observers.tell(Event("job.dead", job, task, self._queue, fields))
+
+    def missed(self, run: MissedRun) -> None:
+        """A run of a schedule was not complete by the end of its grace."""
+        job = f"{self._queue}-{run.job}" if run.job else None
+        fields = {
+            "schedule": run.name,
+            "scheduled_at": datetime.fromtimestamp(run.moment_ms / 1000, UTC).isoformat(),
+            "why": run.why,
+        }
+        self._log.error("schedule.missed", job=job, task=run.task, **fields)
+        self._observers.tell(Event("schedule.missed", job, run.task, self._queue, fields))
 
     def started(self, job: str, task: str) -> None:
         """A handler is called, in its thread."""

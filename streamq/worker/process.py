@@ -71,12 +71,14 @@ def be_worker(app: App, make: Callable[[Page], Worker], page: Page, supervisor: 
 def preload(app: App) -> None:
     """Make in the supervisor what every child will need: then its memory is shared."""
     import streamq.engines.async_redis
-    import streamq.engines.link  # noqa: F401
+    import streamq.engines.link
 
     _loop_factory()
     _ = library().source, app.payloads
     for task in app.tasks.values():
         _ = task.convert, task.fitting, task.returns, task.hooks
+    if "schedules" in vars(app):
+        import streamq.ticks.ticking  # noqa: F401
 
 
 def _reset_signals() -> None:

@@ -173,7 +173,10 @@ class Worker:
             post = Post(
                 anchor, queue, queue, slots, section, about, self._alone, not self._is_supervised, rules
             )
-            fetch = Fetch(post, self._config, engine, plans, self._app.payloads, notices, self._isolation)
+            release = None if self._alone else self._app.release(queue)
+            fetch = Fetch(
+                post, self._config, engine, plans, self._app.payloads, notices, self._isolation, release
+            )
             started = notices.started if observers.wants("job.started") else None
             for plan, task in zip(plans.values(), self._app.tasks.values(), strict=True):
                 plan.prepare(task, container, fetch.bench.hop, started)

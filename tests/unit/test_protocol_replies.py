@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, inspect, journal, limits, results, strikes
+from streamq.protocol import Call, consume, control, inspect, journal, limits, results, schedules, strikes
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
@@ -67,6 +67,17 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (limits.limits_page(A, 0), [b"s0", [b"openai", b"rate=5", b"rate=5", b"", b"3.5", 1, 2, 300, 4, 0, b"closed"]]),
     (limits.limit(A, 0, "openai"), [b"name", b"openai", b"held_by", b"5-1-1"]),
     (limits.lanes_page(A, 0), [b"", [b"5", b"tenant:acme|openai*", 3, 1200, b"ring", b"2.5"]]),
+    (schedules.put(A, 0, "s", "api", (5, 6), {"task": "send"}), 1),
+    (schedules.pause(A, 0, "s"), 1),
+    (schedules.resume(A, 0, "s", None), 1),
+    (schedules.remove(A, 0, "s"), 1),
+    (schedules.read(A, 0, ["s", "t"]), [17, [b"s", b"task", b"send"], [b"t"]]),
+    (schedules.list_schedules(A, 0), [17, b"2", [b"s", b"task", b"send"]]),
+    (schedules.tick(A, 0, "s", {"revision": b"1"}, None, None, 5, JOBS[0]), [b"added", b"5-1-1"]),
+    (schedules.fire(A, 0, "s", 5, JOBS[0]), [b"skipped", b"job 5-1-0 goes on"]),
+    (schedules.checked(A, 0, "s", 5), 1),
+    (schedules.offer(A, 0, "shop", "d"), [b"apply", 17]),
+    (schedules.keep(A, 0, "shop", "d", ["s"]), 2),
     (strikes.strike(A, 0, "s1", "send", {}, {}), 1),
     (strikes.unstrike(A, 0, "s1"), 1),
     (strikes.strikes(A), [[b"s1", 3, b"task", b"send", b"at", b"17", b"until", b"18", b"where to", b"x"]]),
