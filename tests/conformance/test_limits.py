@@ -9,7 +9,7 @@ import pytest
 from drivers import Driver
 from streamq.errors import JobNotFound, QueueFull
 from streamq.protocol import limits
-from streamq.protocol.consume import handed_out, plain, settle
+from streamq.protocol.consume import RECORD, handed_out, plain, settle
 from streamq.protocol.enqueue import NewJob
 from streamq.queue import Queue
 
@@ -23,7 +23,7 @@ class Shard:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.at(NOW)
-        self.consumer = driver.run(self.queue.register(10**9)).consumer
+        self.consumer = driver.run(self.queue.register(86_400_000)).consumer
 
     def at(self, now: int) -> None:
         self.queue = Queue("mail", now=now)
@@ -39,7 +39,7 @@ class Shard:
         found = []
         for level, rows in handed_out(self.driver.run(self.queue.pop(self.consumer, n)).groups):
             assert level == b"l"
-            found += [(entry.decode(), words.split(b" ")[0].decode()) for entry, words, _ in rows]
+            found += [(entry.decode(), _job(words, value)) for entry, words, value in rows]
         return found
 
     def done(self, *taken: tuple[str, str]) -> None:
@@ -55,6 +55,11 @@ class Shard:
     def limit(self, name: str) -> dict[str, str]:
         found: dict[str, str] = self.driver.run(limits.limit(A, self.queue.now, name))
         return found
+
+
+def _job(words: bytes, value: Any) -> str:
+    job: bytes = value[0] if words == RECORD else words.split(b" ")[0]
+    return job.decode()
 
 
 @pytest.fixture
@@ -77,12 +82,14 @@ def test_a_bucket_gives_its_burst_and_then_what_drips_into_it(shard: Shard) -> N
 
 def test_slots_are_given_back_by_every_end(shard: Shard) -> None:
     shard.declare(account="slots=1")
-    shard.put(*["account"] * 4)
-    for end in ("done", "dead", "release"):
+    shard.put(*["account"] * 5)
+    for end, *pairs in (["done"], ["dead"], ["cancelled"], ["retry", "delay", 60_000]):
         ((entry, _),) = shard.take()
         assert (shard.take(), shard.limit("account")["used"]) == ([], "1")
-        shard.settle(end, entry)
-    assert len(shard.take()) == 1
+        shard.settle(end, entry, *pairs)
+    (last,) = shard.take()
+    shard.done(last)
+    assert shard.limit("account")["used"] == "0"
 
 
 def test_a_limit_that_a_job_shuts_opens_after_its_time_and_the_job_is_the_first(shard: Shard) -> None:
