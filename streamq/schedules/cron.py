@@ -132,4 +132,4 @@ def _any(field: str) -> bool:
 
 
 def _is_date(word: str) -> bool:
-    return re.fullmatch(r"\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}[/-]\d{1,2}[/-]\d{2,4}", word) is not None
+    return re.fullmatch(r"\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}([/-])\d{1,2}\2\d{2,4}", word) is not None

@@ -41,6 +41,7 @@ _UNITS: Final[dict[str, Unit]] = {
     "years": "year",
 }
 _DELAYS: Final[dict[Unit, int]] = {"day": 86_400, "week": 604_800}
+_SMALL: Final = frozenset({"on", "the", "and", ","})
 _QUARTERS: Final = frozenset({1, 4, 7, 10})
 _PARTS_OF_YEAR: Final = {
     "quarter": {1: _QUARTERS, -1: frozenset({3, 6, 9, 12})},
@@ -81,8 +82,8 @@ def ordinal_days(cursor: Cursor, draft: Draft, place: Place) -> str | None:
     found = cursor.attempt(read_weekdays)
     months = _of_months(cursor, numbers)
     if months is None:
-        if found is not None or -1 in numbers:
-            words = " ".join(cursor.words[before : cursor.place])
+        words = " ".join(cursor.words[before : cursor.place])
+        if found is not None or not all(word[0].isdigit() for word in words.split() if word not in _SMALL):
             raise BadSchedule(f"{words!r} of what? Say '{words} of the month', or of which month")
         months = ALL_MONTHS
     among = found[0] if found else ALL_WEEKDAYS
@@ -101,8 +102,10 @@ def named_days(cursor: Cursor, draft: Draft, place: Place) -> str | None:
             cursor.take("the")
             cursor.missed()
         return "days" if said else None
-    weekdays = _union(found)
-    if not all(plural for _, plural in found) and not (draft.stride or draft.step or draft.rules):
+    weekdays = _union(draft, found)
+    if weekdays == ALL_WEEKDAYS:
+        raise ambiguous(" ".join(cursor.words[before : cursor.place]), "every day")
+    if not all(plural for _, plural in found) and not (draft.stride or draft.step):
         raise ambiguous(
             " ".join(cursor.words[before : cursor.place]),
             days_words(Days(frozenset({DayRule(0, weekdays)}))),
@@ -124,13 +127,13 @@ def excepted(cursor: Cursor, draft: Draft, place: Place) -> str | None:
     if (
         not among
         or any(rule.nth for rule in draft.rules)
-        or not among - _union(found)
-        or among.isdisjoint(_union(found))
+        or not among - _union(draft, found)
+        or among.isdisjoint(_union(draft, found))
     ):
         raise draft.refuse(
             "has an 'except' that fits nothing: it takes weekdays from others, as in 'every day except sunday'"
         )
-    draft.rules = {DayRule(0, among - _union(found))}
+    draft.rules = {DayRule(0, among - _union(draft, found))}
     return "exception"
 
 
@@ -218,7 +221,7 @@ def _every_one(cursor: Cursor, draft: Draft, place: Place) -> str:
         draft.months = frozenset(months)
         return "months"
     if found := cursor.several(read_weekdays):
-        return _rules(draft, {DayRule(0, _union(found))})
+        return _rules(draft, {DayRule(0, _union(draft, found))})
     cursor.missed()
     return "days"
 
@@ -303,5 +306,8 @@ def _long_length(cursor: Cursor) -> int | None:
     return number * _DELAYS[unit]
 
 
-def _union(found: list[tuple[frozenset[int], bool]]) -> frozenset[int]:
-    return frozenset[int]().union(*(weekdays for weekdays, _ in found))
+def _union(draft: Draft, found: list[tuple[frozenset[int], bool]]) -> frozenset[int]:
+    weekdays = frozenset[int]().union(*(some for some, _ in found))
+    if len(weekdays) < sum(len(some) for some, _ in found):
+        raise draft.refuse("names a day twice")
+    return weekdays

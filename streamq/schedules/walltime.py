@@ -131,11 +131,10 @@ def _occurrences(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 def _turn(zone: ZoneInfo, early: datetime, late: datetime) -> Turn:
     """The one change of the clock in (early, late], found by halving to the second."""
     before, after = _offset(zone, early), _offset(zone, late)
-    early = early.replace(microsecond=0)
-    while late - early > _SECOND:
-        middle = early + timedelta(seconds=(late - early) // _SECOND // 2)
-        early, late = (middle, late) if _offset(zone, middle) == before else (early, middle)
-    moment = late.replace(microsecond=0)
+    early, moment = early.replace(microsecond=0), late.replace(microsecond=0)
+    while moment - early > _SECOND:
+        middle = early + (moment - early) // _SECOND // 2 * _SECOND
+        early, moment = (middle, moment) if _offset(zone, middle) == before else (early, middle)
     return Turn(moment, (moment + before).replace(tzinfo=None), (moment + after).replace(tzinfo=None))
 
 
