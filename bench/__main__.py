@@ -18,7 +18,7 @@ from bench.ground import Run, Server, machine
 SCENARIOS = (
     *("raw", "limit", "engine", "enqueue", "drain", "steady"),
     *("pickup", "load", "lateness", "retries", "priorities"),
-    *("payloads", "waiting", "recovery", "memory", "costs", "idle"),
+    *("payloads", "waiting", "recovery", "memory", "costs", "idle", "lanes"),
 )
 PARTS = (*SCENARIOS, "growth", "profile", "soak", "peers")  # the long ones last
 RESULTS = Path(__file__).parent / "results"

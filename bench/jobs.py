@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from streamq import App, Context
+from streamq import App, Context, Limit
 
 if TYPE_CHECKING:
     import redis
@@ -51,6 +51,14 @@ async def _timer() -> None:
 @app.task
 async def noop(text: str) -> None:
     """Nothing, on the loop."""
+
+
+PLENTY = "100_000_000/s burst 100_000_000"  # of tokens: buckets that are never empty are what a measurement of costs is for
+
+
+@app.task(lane="tenant", limits=[Limit("provider", PLENTY)])
+async def tenant_noop(tenant: str, text: str) -> None:
+    """Nothing, behind a lane and a bucket."""
 
 
 @app.task

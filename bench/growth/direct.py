@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from bench.ground import Run, percentile, wait_until
-from bench.jobs import noop
+from bench.jobs import noop, tenant_noop
 from bench.loads import PAYLOAD, on
 from streamq import App
 from streamq.engines.base import Engine
@@ -31,6 +32,7 @@ BODY_BYTES = 100
 BATCH = 1000
 LEASE_MS = 600_000
 NOISE = 10**6  # bytes
+LANES = b"l"  # the level of lane jobs that run
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,25 @@ class Direct:
     def fill(self, jobs: int) -> None:
         """Plain jobs of 100 bytes that a fleet of bench.jobs can run, a thousand a call, one call ahead."""
         self._add(jobs, lambda count: (f"5*{count}", "noop", *[_body()] * count))
+
+    def fill_lanes(self, jobs: int, lanes: int) -> None:
+        """Jobs of 100 bytes and a bucket, in so many lanes by turns, as ``bench.jobs.tenant_noop`` puts them in."""
+        tenants = iter(itertools.cycle(range(lanes)))
+        each = max(1, min(BATCH, jobs) // lanes)
+
+        def batch(count: int) -> list[Argument]:
+            parts: list[Argument] = []
+            for start in range(0, count, each):
+                alike = min(each, count - start)
+                parts += (
+                    f"5={alike}",
+                    "tenant_noop",
+                    f"tenant:{next(tenants)}|provider",
+                    *[_lane_body()] * alike,
+                )
+            return parts
+
+        self._add(jobs, batch)
 
     def fill_delayed(self, jobs: int, first_ms: int) -> None:
         """The same, one due each millisecond from ``first_ms`` (since 1970) on."""
@@ -110,7 +131,8 @@ def settled(groups: Sequence[Any]) -> list[Argument]:
     parts: list[Argument] = []
     for level, rows in zip(groups[::2], groups[1::2], strict=True):
         entries = rows[::3]
-        parts += plain(level, entries, b" ".join(entries))
+        jobs = [field.partition(b" ")[0] for field in rows[1::3]] if level == LANES else ()
+        parts += plain(level, entries, b" ".join(entries), jobs)
     return parts
 
 
@@ -139,6 +161,15 @@ def _body() -> bytes:
         task = app.task(noop.fn)
         bare = len(task.call(PAYLOAD).new_job().body) - len(PAYLOAD)
         body: bytes = task.call("x" * (BODY_BYTES - bare)).new_job().body
+        return body
+
+
+@cache
+def _lane_body() -> bytes:
+    with App("memory://") as app:
+        task = app.task(tenant_noop.fn)
+        bare = len(task.call("0", "").new_job().body)
+        body: bytes = task.call("0", "x" * (BODY_BYTES - bare)).new_job().body
         return body
 
 
