@@ -86,6 +86,9 @@ function sq.running(c, args)
   return job, sq.owner(c, level, entry) == me.id
 end
 
+-- It has begun, so it does not expire any more: half of a job is worse than a late one.
+function sq.has_begun(c, job) redis.call('HDEL', sq.record(c, job), 'expires') end
+
 -- now, consumer, generation, level, entry, job, (field value) … -> 1, or nothing when the delivery is not the caller's
 local function journal(anchor, args)
   local c = sq.begin(anchor, args[1])
@@ -104,6 +107,7 @@ local function journal(anchor, args)
   local bytes = sq.check_journal(c, job, flat)
   -- checked: first write
   sq.note(c, job, flat, bytes)
+  sq.has_begun(c, job)
   sq.save(c)
   return 1
 end

@@ -15,10 +15,9 @@ function sq.first_wait(c)
 end
 
 -- The job, which has a record and no entry any more, waits for `what`. If that has come meanwhile, it is due at once.
--- It has begun, so it does not expire.
 function sq.suspend(c, job, what)
   local key, due = sq.record(c, job), sq.noted(c, job, 'until ' .. what)
-  redis.call('HDEL', key, 'entry', 'due', 'expires', 'waits_until')
+  redis.call('HDEL', key, 'entry', 'due', 'waits_until')
   redis.call('HSET', key, 'state', 'waiting', 'waits_for', what)
   if due then redis.call('HSET', key, 'waits_until', due) end
   if sq.noted(c, job, what) then due = c.now end
@@ -80,6 +79,7 @@ local function await(anchor, args)
   local bytes = sq.check_journal(c, job, flat)
   -- checked: first write
   if #flat > 0 then sq.note(c, job, flat, bytes) end
+  sq.has_begun(c, job)
   sq.save(c)
   return {status or 'waits', value or false}
 end

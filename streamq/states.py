@@ -27,7 +27,15 @@ MOVES: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.PENDING, State.SCHEDULED, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
     State.PENDING: frozenset({State.ACTIVE, State.SCHEDULED, State.CANCELLED, State.EXPIRED}),
     State.ACTIVE: frozenset(
-        {State.COMPLETED, State.RETRYING, State.DEAD, State.CANCELLED, State.PENDING, State.EXPIRED}
+        {
+            State.COMPLETED,
+            State.RETRYING,
+            State.WAITING,
+            State.DEAD,
+            State.CANCELLED,
+            State.PENDING,
+            State.EXPIRED,
+        }
     ),
     State.RETRYING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
     State.COMPLETED: frozenset(),

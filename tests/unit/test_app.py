@@ -405,7 +405,17 @@ def test_the_methods_of_a_job_and_their_a_forms_say_the_same() -> None:
         return callable(getattr(Job, f"a{name}", None)) and not name.startswith("_")
 
     pairs = [name for name in vars(Job) if waiting(name)]
-    assert pairs == ["result", "status", "info", "explain", "progress", "cancel", "promote", "retry"]
+    assert pairs == [
+        "result",
+        "status",
+        "info",
+        "explain",
+        "progress",
+        "cancel",
+        "promote",
+        "signal",
+        "retry",
+    ]
     for name in pairs:
         plain: Callable[..., Any] = getattr(Job, name)
         awaited: Callable[..., Any] = getattr(Job, f"a{name}")

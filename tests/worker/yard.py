@@ -324,6 +324,29 @@ async def leaves_a_stray_error() -> None:
     leave_a_stray_error()
 
 
+@app.task(result_ttl="1m", backoff=0.05)
+async def goes_in_steps(ctx: Context, name: str, count: int, seconds: float) -> list[int]:
+    return [await ctx.step(f"step {number}", one_step, name, number, seconds) for number in range(count)]
+
+
+async def one_step(name: str, number: int, seconds: float) -> int:
+    write("step", name, number)
+    await asyncio.sleep(seconds)
+    return number
+
+
+@app.task(result_ttl="1m", backoff=0.05)
+def goes_in_steps_in_a_thread(ctx: Context, name: str, count: int, seconds: float) -> list[int]:
+    steps = ctx.sync
+    return [steps.step(f"step {number}", blocking_step, name, number, seconds) for number in range(count)]
+
+
+def blocking_step(name: str, number: int, seconds: float) -> int:
+    write("step", name, number)
+    time.sleep(seconds)
+    return number
+
+
 @app.task(result_ttl="1m", attempts=3, backoff=0.05)
 async def fails(message: str) -> None:
     raise ValueError(message)
