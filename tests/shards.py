@@ -103,7 +103,11 @@ class Shard:
             pairs = [*definition, *source[1:]]
             self.call("schedule_put", name, source[0], NOW + 60_000, NOW + 60_000, len(pairs), *pairs)
         ms, _, seq = self.call("flow_open", "order", 90_000, 3).decode().partition("-")
-        self.named |= {"flow": f"0-{ms}-{seq}", "skipped": f"5-{ms}-{int(seq) + 2}", "reserved": f"{ms}-{int(seq) + 3}"}
+        self.named |= {
+            "flow": f"0-{ms}-{seq}",
+            "skipped": f"5-{ms}-{int(seq) + 2}",
+            "reserved": f"{ms}-{int(seq) + 3}",
+        }
         flow, skipped = f"mail-{self.named['flow']}", self.named["skipped"][2:]
         (gated,) = self.enqueue("5:2", "mail", "g", "after", f"mail-1-{waiting}=success post-5-1-1=any+")
         self.enqueue("5:6", "mail", "s", "after", "mail-5-1-1=success+", "flow", flow, "id", skipped)

@@ -9,7 +9,7 @@ import click
 
 from streamq.cli.command import Noun
 from streamq.cli.discovery import queues_named
-from streamq.cli.records import jobs_of, show_job, show_rows
+from streamq.cli.records import WAITING, jobs_of, show_job, show_rows
 from streamq.cli.retrying import retry_jobs
 from streamq.cli.session import Session
 from streamq.cli.words import without_seals
@@ -21,7 +21,7 @@ __all__ = ["job"]
 _LISTS = {
     "pending": ("pending",),
     "active": ("active",),
-    "waiting": ("waiting", "suspended"),
+    "waiting": WAITING,
     "scheduled": ("delayed",),
     "retrying": ("delayed",),
     "dead": ("dead",),

@@ -8,6 +8,7 @@ import click
 
 from streamq.cli.command import Noun
 from streamq.cli.discovery import queues_named, shard_name
+from streamq.cli.records import WAITING
 from streamq.cli.screen import Fields, Table
 from streamq.cli.session import Session
 from streamq.cli.words import amount, counted, duration, moment
@@ -113,7 +114,7 @@ def purge(session: Session, name: str, what: str, yes: bool) -> None:
     shards = queues_named(session, name)
     count = sum(int(session.run(shard.stats())[what]) for shard in shards)
     session.confirm(f"Remove {counted(count, f'{what} job')} of {name} for ever?", yes)
-    parts = ("waiting", "suspended") if what == "waiting" else (what,)
+    parts = WAITING if what == "waiting" else (what,)
     removed = sum(session.follow(shard.purge(part)) for shard in shards for part in parts)
     session.show({"queue": name, "removed": removed}, f"{counted(removed, f'{what} job')} of {name} removed")
 

@@ -23,9 +23,25 @@ from streamq.queue import Queue
 if TYPE_CHECKING:
     from streamq.wire import Unpacked
 
-__all__ = ["Row", "call_in", "dead_of", "jobs_of", "record_of", "rows_table", "show_job", "show_rows"]
+__all__ = [
+    "WAITING",
+    "Row",
+    "call_in",
+    "dead_of",
+    "jobs_of",
+    "record_of",
+    "rows_table",
+    "show_job",
+    "show_rows",
+]
 
 Row = dict[str, str]  # the fields of a listed job; "id" is the one that people see
+WAITING = (
+    "waiting",
+    "gated",
+    "suspended",
+    "following",
+)  # the lists of jobs that wait: in lanes, for others, outside
 _PAGE = 500
 _PROGRESS = "progress_"
 
