@@ -164,17 +164,22 @@ def _having(session: Session, name: str, queue_name: str | None, *, make: bool =
         return [Queue(queue_name, namespace=session.config.namespace)]
     if queue_name is not None:
         return queues_named(session, queue_name)
-    group = name if name.endswith(":*") else f"{name.partition(':')[0]}:*" if ":" in name else name
     shards = [
         shard
         for shard in queues_named(session)
-        if not {name, group}.isdisjoint(info.name for info in _limits(session, shard))
+        if any(_group(info.name) == _group(name) for info in _limits(session, shard))
     ]
     if shards:
         return shards
     if make:
         raise ConfigError(f"no queue has a limit {name} yet: say which is meant, with --queue")
     raise LimitNotFound(f'there is no limit {name}; "streamq limit list" shows those that there are')
+
+
+def _group(name: str) -> str:
+    """What keys of one class have in common: ``tenant:*``; a name without a value stands for itself."""
+    start, colon, _ = name.partition(":")
+    return f"{start}:*" if colon else name
 
 
 def _now(session: Session, shards: Sequence[Queue]) -> int:
