@@ -117,7 +117,7 @@ function sq.promote_due(c, caller)
       sq.count(c, 'delayed', -1)
     end
     if r[2] then leave_to_others(c, r[2], caller) end
-    if r[3] then redis.call('HDEL', sq.record(c, job), 'struck') end
+    if r[3] then redis.call('HDEL', sq.record(c, job), 'struck', 'reason') end
   end
 end
 

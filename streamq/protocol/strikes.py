@@ -33,12 +33,15 @@ class Strike:
 
 
 def as_text(value: Any) -> str:
-    """A value as conditions compare it: a text as it is, anything else as JSON, what JSON does not know as ``str`` says."""
+    """A value as conditions compare it: a text as it is, anything else as JSON, what JSON does not know as ``str`` says it."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return json.dumps(value, default=str, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):  # keys that are no texts, or of several kinds
+        return str(value)
 
 
 def strike(

@@ -28,6 +28,7 @@ from streamq.queue import Queue, follow
 from streamq.states import MOVES, State
 
 LEASE = 3000
+PAIRS = {"retry": ("delay", 700), "strike": ("reason", "s1"), "expired": ("reason", "too late")}
 
 
 @dataclass
@@ -126,7 +127,9 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(consumer.held for consumer in self.consumers))
     @rule(
         data=st.data(),
-        outcome=st.sampled_from(["ok", "done", "retry", "snooze", "park", "dead", "cancelled", "release"]),
+        outcome=st.sampled_from(
+            ["ok", "done", "retry", "snooze", "park", "strike", "expired", "dead", "cancelled", "release"]
+        ),
     )
     def settle_one(self, data: st.DataObject, outcome: str) -> None:
         consumer = data.draw(st.sampled_from([one for one in self.consumers if one.held]))
@@ -137,7 +140,7 @@ class QueueMachine(RuleBasedStateMachine):
         settlement = (
             plain(level, [entry], "line")
             if outcome == "ok"
-            else settle(outcome, level, entry, ("delay", 700) if outcome == "retry" else ())
+            else settle(outcome, level, entry, PAIRS.get(outcome, ()))
         )
         finished = self.engine.run(self.queue.settle(consumer.id, settlement))
         assert finished.refused == []
@@ -148,6 +151,7 @@ class QueueMachine(RuleBasedStateMachine):
             "done": State.COMPLETED,
             "dead": State.DEAD,
             "cancelled": State.CANCELLED,
+            "expired": State.EXPIRED,
             "release": State.PENDING,
         }
         self.become(
@@ -222,6 +226,15 @@ class QueueMachine(RuleBasedStateMachine):
     def resume(self) -> None:
         self.paused = not self.engine.run(self.queue.resume())
 
+    @rule(ends=st.sampled_from([{}, {"for": 2_000}]))
+    def strike(self, ends: dict[str, int]) -> None:
+        """What workers hand back for it waits, whether it stands, is over, or never was."""
+        self.engine.run(self.queue.strike("s1", "task", {}, **ends))
+
+    @rule()
+    def lift(self) -> None:
+        self.engine.run(self.queue.unstrike("s1"))
+
     @precondition(lambda self: len(self.states) > 3)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -275,7 +288,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert balance.difference == 0, balance.parts
         assert balance.parts["enqueued"] == len(self.states)
         counted = {state: sum(1 for one in self.states.values() if one == state) for state in State}
-        for state in (State.COMPLETED, State.DEAD, State.CANCELLED):
+        for state in (State.COMPLETED, State.DEAD, State.CANCELLED, State.EXPIRED):
             assert balance.parts[state] == counted[state], state
         unfinished = sum(balance.parts[name] for name in ("delayed", "pending", "active"))
         assert unfinished == sum(
