@@ -200,9 +200,19 @@ function settlers.park(c, job, o)
   again(c, job, 'retrying', 1000 * 2 ^ math.min(times - 1, 5))
 end
 
+-- The buckets of its lane get back what it was charged: it was not run.
+local function give_tokens_back(c, job)
+  local r = redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'level')
+  if not r[1] then return end
+  local lane = sq.lane(c, sq.lane_id(r[3], r[1]))
+  sq.load_rules(c, {lane})
+  for j, limit in ipairs(lane) do sq.refund(c, limit, sq.price(lane, j, tonumber(r[2] or 1))) end
+end
+
 -- It waits for the end of a strike: in a lane that is ordered in its place, looked at again and again, elsewhere aside.
 function settlers.strike(c, job, o)
   local pause = sq.strike_pause(c, o.reason)
+  if c.flow > 0 then give_tokens_back(c, job) end
   redis.call('HSET', sq.record(c, job), 'reason', 'strike ' .. o.reason)
   if not (c.flow > 0 and pause > 0 and back_into_lane(c, job, pause, is_ordered)) then sq.put_aside(c, job, o.reason, o.by) end
 end

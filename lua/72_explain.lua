@@ -100,6 +100,8 @@ local function say_lane(c, id, at, say)
     say('the lane waits for limit ' .. place .. ', number ' .. (redis.call('ZRANK', room, lane.id) + 1) .. ' of ' .. redis.call('ZCARD', room))
   end
   sq.load_rules(c, {lane})
+  local strike = c.strikes > 0 and string.match(redis.call('HGET', sq.record(c, id), 'reason') or '', '^strike (%w+)$')
+  if strike then sq.say_struck(c, strike, say) elseif c.strikes > 0 then sq.say_strikes(c, at.task, say) end
   for j, one in ipairs(lane) do say_limit(c, one, sq.price(lane, j, tonumber(at.cost or 1)), say) end
 end
 

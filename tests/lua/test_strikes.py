@@ -169,3 +169,44 @@ def test_a_queue_goes_away_with_its_strikes(shard: Shard) -> None:
     shard.call("strike", "s1", "mail", 0, "tenant", "acme")
     assert shard.call("remove") == 1
     assert shard.client.keys(shard.key("*")) == [shard.key("removed").encode()]
+
+
+def test_a_struck_job_gives_its_tokens_and_its_slot_back(shard: Shard) -> None:
+    consumer = shard.register()
+    shard.call("limit_set", "api", "rate=0.001 burst=3 slots=1", "anna")
+    shard.call("strike", "s1", "mail", 0)
+    for _ in range(9):
+        shard.enqueue("5:2", "mail", "x", "lane", "api")
+    for _ in range(9):
+        [(level, row)] = shard.take(consumer, 1)
+        shard.take(consumer, 0, "strike", level, row[0], 2, "reason", "s1")
+    assert stats(shard)["struck"] == "9"
+    limit = [part.decode() for part in shard.call("limit", "api")]
+    assert dict(zip(limit[::2], limit[1::2], strict=True))["tokens"] == "3"
+    assert balance(shard) == 0
+    shard.call("unstrike", "s1")
+    assert len(shard.take(consumer, 9)) == 1
+
+
+def test_an_ordered_lane_stands_still_for_a_strike_and_keeps_its_order(shard: Shard) -> None:
+    consumer = shard.register()
+    shard.call("limit_set", "account:7", "slots=1 ordered=1", "anna")
+    shard.call("strike", "s1", "mail", 0)
+    jobs = [f"5-{shard.enqueue('5:2', task, 'x', 'lane', 'account:7')[0]}" for task in ("mail", "other")]
+    [(level, row)] = shard.take(consumer, 5)
+    shard.take(consumer, 0, "strike", level, row[0], 2, "reason", "s1")
+    assert shard.take(consumer, 5) == []
+    assert "struck: mail, until it is lifted (strike s1)" in explained(shard, jobs[0])
+    for _ in range(2):  # looked at again while the strike stands
+        shard.now += 5_000
+        [(level, row)] = shard.take(consumer, 5)
+        assert row[2][0].decode() == jobs[0]
+        shard.take(consumer, 0, "strike", level, row[0], 2, "reason", "s1")
+    shard.call("unstrike", "s1")
+    shard.now += 5_000
+    [(level, row)] = shard.take(consumer, 5)
+    assert row[2][0].decode() == jobs[0]
+    shard.take(consumer, 0, "done", level, row[0], 0)
+    [(level, row)] = shard.take(consumer, 5)
+    assert row[1].decode().split()[0] == jobs[1]
+    assert balance(shard) == 0
