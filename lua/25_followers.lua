@@ -119,6 +119,7 @@ local function move(c, id, at, level, due)
     sq.delay(c, id, due)
     c.added_due = true
   elseif due then
+    redis.call('HDEL', key, 'struck')                  -- it waits for its time from now on; a strike is met again then
     redis.call('HSET', key, 'due', due)
     if at.place == 'delayed' then
       redis.call('ZADD', c.anchor .. ':delayed', due, id)

@@ -14,6 +14,7 @@ from simulation.shard import Shard
 from streamq.protocol.consume import RECORD, Adopted, Finished, Registered, Renewed, Row, Taken
 
 Answers = list[Any]
+OFFERED_AGAIN = 86_400_000  # ms; what waits for a strike without an end
 RENEWAL_TOLERANCE = 60  # ms between the driver's clock and the shard's, after steps
 
 
@@ -142,7 +143,7 @@ class Deliveries:
 
     def _settled(self, consumer: str, settlement: Settlement) -> None:
         outcome, job = settlement.outcome, self._job(settlement.delivery)
-        if job.asked and outcome in ("retry", "snooze", "park", "release"):
+        if job.asked and outcome in ("retry", "snooze", "park", "strike", "release"):
             outcome = "cancelled"
         if outcome != "release":
             self.given.get(consumer, set()).discard(settlement.delivery)
@@ -157,7 +158,12 @@ class Deliveries:
         else:
             job.deaths_alone, job.given = 0, False
             job.attempts += outcome == "retry"
-            job.due = self.clock.wall + int(dict(pairs(settlement.pairs)).get("delay", 0))
+            told = dict(pairs(settlement.pairs))
+            job.due = self.clock.wall + int(told.get("delay", 0))
+            if outcome == "strike":
+                job.struck = str(told["reason"])
+                ends = self.ledger.strikes.get(job.struck, 0)
+                job.due = max(job.due, min(ends, self.clock.wall + OFFERED_AGAIN))
         job.moved = True
 
     def _delivered(self, consumer: str, level: str, row: Any) -> None:
@@ -180,7 +186,7 @@ class Deliveries:
             raise Violation(f"delivered before it is due: {job_id}")
         self._judge_content(job, row)
         job.deliveries += 1
-        job.fresh, job.given = False, True
+        job.fresh, job.given, job.struck = False, True, ""
 
     @staticmethod
     def _judge_content(job: Job, row: Row) -> None:

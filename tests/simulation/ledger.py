@@ -41,6 +41,7 @@ class Job:
     given: bool = False  # delivered, and not back in its queue; also while its worker is lost
     follows: str | None = None  # the job after which it may run
     first: int | None = None  # wall time of the first call of a debounced one
+    struck: str = ""  # the strike for which it was handed back last
 
     @property
     def poison(self) -> bool:
@@ -76,6 +77,7 @@ class Ledger:
     paused: bool = False
     ends: Counter[str] = field(default_factory=Counter)
     issued: dict[str, tuple[CallName, int]] = field(default_factory=dict)
+    strikes: dict[str, int] = field(default_factory=dict)  # when each ends (wall time); 0: it was lifted
 
     def accept(self, job: Job) -> None:
         """A job came in under an id that no other job may ever have had."""
@@ -132,9 +134,11 @@ class Ledger:
             waiters=dict(self.waiters),
             told=dict(self.told),
             ends=Counter(self.ends),
+            strikes=dict(self.strikes),
         )
 
     def restore(self, copy: Ledger) -> None:
         """A stale copy took over: what came after it is gone by definition."""
         self.jobs, self.answers, self.ends = copy.jobs, copy.answers, copy.ends
         self.waiters, self.told, self.paused = copy.waiters, copy.told, copy.paused
+        self.strikes = copy.strikes

@@ -31,6 +31,7 @@ NUMBERS = (
     Edit("prelude.lua", "GIVE = 100,", "GIVE = 2,"),  # a consumer is emptied in parts
     Edit("prelude.lua", "PROMOTE = 250,", "PROMOTE = 3,"),
     Edit("prelude.lua", "JUMP = 60000,", f"JUMP = {JUMP},"),
+    Edit("38_struck.lua", "FREED = 250 ", "FREED = 2 "),
 )
 ONE_BY_ONE = Edit("54_take.lua", "MIXED = 16 ", "MIXED = 1 ")
 SHIM = Edit(

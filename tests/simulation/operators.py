@@ -1,4 +1,4 @@
-"""People at the controls: cancel, pause and resume, promote, retry dead jobs, drop them, purge."""
+"""People at the controls: cancel, pause and resume, strike, promote, retry dead jobs, drop them, purge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from simulation.network import ANCHOR
 from simulation.shard import PSEUDO
 from streamq.errors import JobNotFound, UniqueConflict, WrongState
 from streamq.protocol import control, inspect
+from streamq.protocol import strikes as protocol
 
 LISTS = ("pending", "active", "delayed", "following", "dead", "tag:red")
 
@@ -27,6 +28,7 @@ class Operators:
         self._plan(12_000, 30_000, self._purge)
         self._plan(300, 1_500, self._look_around)
         world.clock.after(7_000, self._pause)
+        world.clock.after(2_000, self._strike)
 
     def _plan(self, least: int, most: int, action: object) -> None:
         def act() -> None:
@@ -54,6 +56,21 @@ class Operators:
             world.random.randint(200, 2_000) if world.ledger.paused else world.random.randint(5_000, 15_000)
         )
         world.clock.after(pause, self._pause)
+
+    def _strike(self) -> None:
+        """One more strike, or one less; in the end all are lifted."""
+        world, strikes = self.world, self.world.ledger.strikes
+        standing = [name for name, ends in strikes.items() if ends > world.clock.wall]
+        if not world.producing:
+            for name in standing:
+                world.network.execute(protocol.unstrike, name)
+            return
+        if standing and world.random.random() < 0.6:
+            world.network.execute(protocol.unstrike, world.random.choice(standing))
+        else:
+            options = world.random.choice(({}, {"for": 400}, {"for": 4_000}))
+            world.network.execute(protocol.strike, f"s{world.clock.t}", "simulated", {}, options)
+        world.clock.after(world.random.randint(500, 4_000), self._strike)
 
     def _promote(self) -> None:
         delayed = self.world.network.connection("ZRANGE", f"{ANCHOR}:delayed", 0, -1)

@@ -21,6 +21,7 @@ WAITERS, ENDINGS, CONSUMERS, COMMANDS = (
     "32_commands.lua",
 )
 SETTLE, ENQUEUE, ROWS, TAKE = "40_settle.lua", "50_enqueue.lua", "52_rows.lua", "54_take.lua"
+STRUCK = "38_struck.lua"
 CONTROL, DEAD, PURGE = "60_control.lua", "62_dead.lua", "64_purge.lua"
 
 SHORT = 30_000  # ms of virtual time in which producers produce
@@ -249,6 +250,12 @@ PLANTS: dict[str, Edit] = {
     "how long a key is held stays as it was": Edit(
         FOLLOWERS, "  if is_holder then sq.hold(c, o.unique, id, o.mode) end\n", ""
     ),
+    # strikes
+    "the jobs of a lifted strike stay": Edit(
+        STRUCK, "redis.call('ZADD', c.anchor .. ':delayed', 'XX', c.now, job)", ""
+    ),
+    "a strike is not waited for": Edit(STRUCK, "math.min(ends, c.now + AGAIN)", "c.now"),
+    "a struck job is not listed": Edit(STRUCK, "redis.call('RPUSH', c.anchor .. ':struck:' .. id, job)", ""),
     # unique keys, expiry, control
     "keys are never held": Edit(UNIQUE, "if not held then return nil end", "if true then return nil end"),
     "keys leak": Edit(ENDINGS, "  if r[1] then sq.free(c, r[1], job, 'done') end\n  if r[2]", "  if r[2]"),

@@ -15,6 +15,7 @@ from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob
 from streamq.protocol.results import WAITING, Ending
 
 Answers = list[Any]
+NEVER = 10**15
 LIVING = ("scheduled", "waiting", "pending", "active", "retrying")
 
 
@@ -94,6 +95,16 @@ class Steering:
 
     def saw_resume(self, args: Sequence[Any], value: bool, answers: Answers) -> None:
         self.ledger.paused = False
+
+    def saw_strike(self, args: Sequence[Any], value: bool, answers: Answers) -> None:
+        name, *_, options = args
+        self.ledger.strikes[name] = self.clock.wall + options["for"] if "for" in options else NEVER
+
+    def saw_unstrike(self, args: Sequence[Any], value: bool, answers: Answers) -> None:
+        self.ledger.strikes[args[0]] = 0
+        for job in self.ledger.open_jobs():
+            if job.struck == args[0]:
+                job.due = 0
 
     def saw_cancel(self, args: Sequence[Any], value: str, answers: Answers) -> None:
         job = self._known(args[0], value == "GONE")

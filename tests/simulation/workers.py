@@ -273,14 +273,25 @@ class Process:
         ):
             return
         del consumer.runs[delivery]
-        consumer.settled[delivery] = settle(delivery, run, self.world.random, producing=self.world.producing)
+        consumer.settled[delivery] = self._struck(delivery, run) or settle(
+            delivery, run, self.world.random, producing=self.world.producing
+        )
         self._fill_slots()
         self._again(1)
+
+    def _struck(self, delivery: Delivery, run: Run) -> Settlement | None:
+        """Sometimes it is handed back for a strike: one that stands, or that the worker believes to stand."""
+        strikes = list(self.world.ledger.strikes)[-4:]
+        if run.asked or not strikes or not self.world.producing or self.world.random.random() > 0.06:
+            return None
+        return Settlement("strike", delivery, ("reason", self.world.random.choice(strikes)))
 
     def _command(self, consumer: Consumer, text: str) -> None:
         word, *words = text.split(" ")
         if word == "dead":
             self.world.witness.heard_of_death(*words)
+            return
+        if word == "strikes":
             return
         if word != "cancel":
             raise Violation(f"a command that nobody knows: {text}")
