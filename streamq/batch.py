@@ -29,10 +29,10 @@ from typing import (
 
 from streamq.context import BatchContext
 from streamq.durations import Duration, seconds
-from streamq.errors import ConfigError
+from streamq.errors import BadPayload, ConfigError
 from streamq.handlers import AsyncBatch, AsyncContextBatch, SyncBatch, SyncContextBatch
 from streamq.options import CallWords, TaskOptions
-from streamq.outcomes import Dead, Outcome, Retry, Snooze
+from streamq.outcomes import Dead, Outcome, RateLimited, Retry, Snooze
 from streamq.signature import Signature, declared_signature, generate, nearest
 from streamq.task import Task, check_function, named
 from streamq.wire.convert import hints_of
@@ -50,7 +50,7 @@ WAIT_MAX = 60.0  # seconds
 ITEM = "item"  # what the one argument is called
 By = str | Callable[[Any], Hashable]
 # All exceptions, and once more those that are written most: a type checker takes what it finds word by word out of R.
-Results: TypeAlias = Sequence[R | Retry | Snooze | Dead | Outcome | Exception | BaseException]
+Results: TypeAlias = Sequence[R | Retry | Snooze | RateLimited | Dead | Outcome | Exception | BaseException]
 
 _SCALARS = (str, bytes, int, float, bool, list, tuple, set, frozenset, NoneType)
 
@@ -80,15 +80,18 @@ class Batch:
         return cls(size, longest, by)
 
     def key_of(self, item: Any) -> Hashable:
-        """What the items of a group have in common; None without ``by``. Raises TypeError for what cannot be compared."""
+        """What the items of a group have in common; None without ``by``.
+
+        Raises BadPayload for an item without that field, and TypeError for a value that cannot be compared.
+        """
         if self.by is None:
             return None
-        if isinstance(self.by, str):
-            key = item[self.by] if isinstance(item, Mapping) else getattr(item, self.by)
-        else:
-            key = self.by(item)
-        hash(key)
-        return cast("Hashable", key)
+        if not isinstance(self.by, str):
+            return self.by(item)
+        try:
+            return cast("Hashable", item[self.by] if isinstance(item, Mapping) else getattr(item, self.by))
+        except (KeyError, AttributeError):
+            raise BadPayload(f"an item has no '{self.by}', by which this batch is grouped") from None
 
 
 class BatchTask(Task[[T], R]):

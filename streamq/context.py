@@ -164,6 +164,10 @@ class BatchContext(Context):
         """Raises WrongCall: each job has a result of its own, as in ``ctx.jobs[0].partial(value)``."""
         raise WrongCall("ctx.partial: a batch has no result of its own; use ctx.jobs[number].partial(value)")
 
+    def spent(self, *said: Any) -> None:
+        """Raises WrongCall: each job has a cost of its own, as in ``ctx.jobs[0].spent(900)``."""
+        raise WrongCall("ctx.spent: a batch has no cost of its own; use ctx.jobs[number].spent(amount)")
+
 
 def _checked_fraction(fraction: object) -> float:
     if isinstance(fraction, SupportsFloat) and -_ROUNDING <= (value := float(fraction)) <= 1 + _ROUNDING:

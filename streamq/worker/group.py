@@ -125,8 +125,7 @@ class GroupRunner(Runner):
     def endings(self, ended: float, results: Sequence[Any]) -> Iterator[tuple[Lot, Ending]]:
         """How the members ended, by the result of each; plain completions are handed in."""
         for member, result in zip(self.members, results, strict=True):
-            ending = _ending(member, ended, result)
-            if ending is not None:
+            if (ending := _ending(member, ended, result)) is not None:
                 yield member.lot, ending
 
     def for_each(self, results: Any) -> Sequence[Any]:

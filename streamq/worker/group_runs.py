@@ -37,7 +37,9 @@ class GroupRuns:
 
     def start(self, groups: Groups, room: int) -> None:
         """Start groups that are ready; one may always run, so that other jobs in all slots do not starve them."""
-        for _ in range(min(max(room, 1 - groups.running), groups.ready)):
+        room = max(room, 1 - groups.running)
+        groups.hurry(room)
+        for _ in range(min(room, groups.ready)):
             self._start(groups, groups.next())
 
     def _start(self, groups: Groups, group: Group) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.batch_plan import BatchPlan
+from streamq.worker.deadlines import TooLate
 from streamq.worker.endings import raised
 from streamq.worker.group import Member
 from streamq.worker.outside import Outside
@@ -88,18 +89,17 @@ class Groups:
         return True
 
     def _admit(self) -> None:
-        """Those in the lobby take seats. When all are taken and none of them runs, the oldest group need not wait."""
+        """Those in the lobby take seats."""
+        now = clock()
         while self._lobby and (member := self._free_seat()):
             row, lot, plan = self._lobby.popleft()
             self._seated += 1
-            member.hold(row, lot, clock())
+            member.hold(row, lot, now)
             body = row[2][2] if member.is_recorded else row[2]
             if body is None:
                 self._reading[member] = self._loop.create_task(self._read(member, plan))
             else:
                 self._open(member, plan, body)
-        if self._lobby and not self.running and not self._ready and self._gathering:
-            self._be_ready(next(iter(self._gathering.values())))
 
     def _free_seat(self) -> Member | None:
         if self._free:
@@ -129,34 +129,52 @@ class Groups:
         try:
             opened = plan.open(body)
             member.plan = plan
-            plan.options_with(opened.options)
-            member.refuse_late(plan)
-            member.carried = opened.options
+            if opened.options:
+                plan.options_with(opened.options)
+                member.carried = opened.options
+            if member.is_recorded:
+                member.refuse_late(plan)
             member.item = plan.item_of(member, opened.args, opened.kwargs)
             key = plan.batch.key_of(member.item)
+            group = self._gathering.get((plan, key))
         except BaseException as error:
             self._refuse(member, error)
         else:
-            self._join(member, plan, key)
+            self._join(member, group or self._new_group(plan, key))
 
     def _refuse(self, member: Member, error: BaseException) -> None:
         """It ends before it has begun."""
         self._outside.ended(member.lot, raised(member, clock(), error))
         self.leave([member])
 
-    def _join(self, member: Member, plan: BatchPlan, key: Hashable) -> None:
-        group = self._gathering.get((plan, key))
-        if group is None:
-            self._gathering[plan, key] = group = Group(plan, key)
-            group.timer = self._loop.call_later(plan.batch.wait, self._be_ready, group)
+    def _new_group(self, plan: BatchPlan, key: Hashable) -> Group:
+        self._gathering[plan, key] = group = Group(plan, key)
+        group.timer = self._loop.call_later(plan.batch.wait, self._be_ready, group)
+        return group
+
+    def _join(self, member: Member, group: Group) -> None:
         group.members.append(member)
-        if len(group.members) >= plan.batch.size:
+        if len(group.members) >= group.plan.batch.size:
             self._be_ready(group)
 
     def _be_ready(self, group: Group) -> None:
+        """It is complete, but for those whose deadlines came too near while they waited."""
         self._forget(group)
-        self._ready.append(group)
-        self._changed()
+        group.members = [member for member in group.members if not self._is_late(member, group.plan)]
+        if group.members:
+            self._ready.append(group)
+            self._changed()
+
+    def _is_late(self, member: Member, plan: BatchPlan) -> bool:
+        if not member.is_recorded:
+            return False
+        member.started = clock()
+        try:
+            member.refuse_late(plan)
+        except TooLate as error:
+            self._refuse(member, error)
+            return True
+        return False
 
     def _forget(self, group: Group) -> None:
         del self._gathering[group.plan, group.key]
@@ -192,6 +210,11 @@ class Groups:
         for group in list(self._gathering.values()):
             self._be_ready(group)
 
+    def hurry(self, slots: int) -> None:
+        """When all seats are taken, no company can come: the oldest groups need not wait where a slot is free for them."""
+        while self._seated == MEMBERS and self._gathering and len(self._ready) < slots:
+            self._be_ready(next(iter(self._gathering.values())))
+
     def next(self) -> Group:
         """A group that is ready; it runs from now on."""
         group = self._ready.popleft()
@@ -210,6 +233,7 @@ class Groups:
         """They have ended, or were taken back: their seats are free."""
         for member in members:
             member.rest()
+            member.item = None
         self._seated -= len(members)
         self._free += members
 

@@ -125,6 +125,9 @@ def test_what_cannot_be_read_or_grouped_ends_alone_and_costs_the_others_nothing(
     async def takes(items: list[Item]) -> list[int]:
         return [item.number for item in items]
 
+    @app.batch(wait=0.02, by="tenant")
+    async def fields(items: list[dict[str, int]]) -> None: ...
+
     @app.batch(wait=0.02, by=lambda item: 1 // item, attempts=3)
     async def divides(items: list[int]) -> None: ...
 
@@ -134,15 +137,16 @@ def test_what_cannot_be_read_or_grouped_ends_alone_and_costs_the_others_nothing(
             work.row("takes", body=b"\x01rubbish"),
             work.row("takes", {"number": 3}),
             work.row("takes", Item("acme"), 2),
+            work.row("fields", {"other": 1}),
             work.row("takes", Item("acme", 2)),
             work.row("divides", 0),
             work.row("divides", 1),
         ]
 
     work = asyncio.run(drive(app, rows))
-    assert outcomes(work) == ["done", "dead", "dead", "dead", "done", "retry", "done"]
+    assert outcomes(work) == ["done", "dead", "dead", "dead", "dead", "done", "retry", "done"]
     reasons = Counter(ending.verdict.reason for ending in work.verdicts.values() if ending.verdict.reason)
-    assert reasons == {"bad payload": 2, "arguments do not fit": 1}
+    assert reasons == {"bad payload": 3, "arguments do not fit": 1}
 
 
 def test_a_run_has_one_timeout_for_all_and_a_member_that_was_cancelled_ends_alone(app: App) -> None:
@@ -312,21 +316,30 @@ def test_a_flush_begins_what_gathers_where_a_slot_is_free(app: App) -> None:
     asyncio.run(scene())
 
 
-def test_more_members_than_seats_wait_in_the_lobby_and_all_come_to_an_end(app: App) -> None:
-    count = MEMBERS + 200
+def test_when_all_seats_are_taken_the_oldest_groups_do_not_wait_for_company_that_cannot_come(
+    app: App,
+) -> None:
+    sizes: list[int] = []
 
     @app.batch(size=7, wait=60, by=lambda item: item // 3)
     async def few(items: list[int]) -> list[int]:
+        sizes.append(len(items))
         await asyncio.sleep(0)
         return items
 
     async def flush(work: Workbench) -> None:
-        while len(work.outbox) < 3 * ((count - MEMBERS) // 3):  # as many as the others need seats
+        while len(work.outbox) < 300:  # until the lobby is empty
             await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        assert work.bench.waiting > MEMBERS - 50
         work.bench.flush()
+        while work.bench.waiting:
+            await asyncio.sleep(0.001)
 
+    count = MEMBERS + 302
     work = asyncio.run(drive(app, lambda work: [work.row("few", i) for i in range(count)], during=flush))
     assert sorted(work.results.values()) == list(range(count))
+    assert set(sizes[:100]) == {3}
 
 
 def test_batches_and_other_jobs_do_not_starve_each_other(app: App) -> None:

@@ -19,7 +19,7 @@ from inside import counted, until, working
 from servers import Server
 from streamq.app import App
 from streamq.context import BatchContext
-from streamq.errors import Cancelled, JobFailed
+from streamq.errors import Cancelled, Expired, JobFailed
 from streamq.events import Event
 from streamq.options import Unique
 from streamq.outcomes import Dead, Outcome, Retry, Snooze
@@ -167,6 +167,23 @@ def test_a_member_is_cancelled_alone_whether_it_gathers_or_runs(app: App) -> Non
 
     asyncio.run(scene())
     assert runs == [[1, 2, 3]]
+
+
+def test_an_item_whose_deadline_passes_while_it_gathers_is_left_out(app: App) -> None:
+    @app.batch(size=100, wait=0.6)
+    async def index(items: list[int]) -> list[list[int]]:
+        return [items for _ in items]
+
+    async def scene() -> None:
+        async with working(app):
+            late = await index.using(deadline=0.3).aenqueue(1)
+            in_time = await index.using(deadline=30).aenqueue(2)
+            assert await in_time.aresult(timeout=10) == [2]
+            with pytest.raises(Expired, match="deadline"):
+                await late.aresult(timeout=10)
+            await counted(app, completed=1, active=0)
+
+    asyncio.run(scene())
 
 
 def test_a_worker_that_stops_runs_what_gathers_and_does_not_wait(app: App) -> None:
