@@ -9,6 +9,7 @@ from typing import Any, assert_type
 from streamq import (
     App,
     BatchContext,
+    Breaker,
     CallNext,
     Cancelled,
     Context,
@@ -17,8 +18,11 @@ from streamq import (
     Event,
     Job,
     JobFailed,
+    Limit,
     Outcome,
     Outgoing,
+    QueueFull,
+    RateLimited,
     Retry,
     Snooze,
     Throttle,
@@ -228,10 +232,53 @@ def page(event: Event) -> None:
     print(event.name, event.job)
 
 
+# Limits
+
+
+def tokens(prompt: str) -> float:
+    return len(prompt) / 4
+
+
+@app.task(
+    lane="tenant",
+    limits=[
+        Limit("openai", "60_000/min", cost=tokens, slots=3),
+        Limit("user", "5/s", by="user", over="drop", most=9),
+    ],
+    breaker=Breaker("stripe", errors="50%", window="1m", on=[ConnectionError]),
+    wait_for_room="5s",
+)
+async def complete(ctx: Context, tenant: str, user: int, prompt: str) -> float:
+    ctx.spent(900)
+    ctx.spent("openai", 900.5)
+    assert_type(ctx.lane, str | None)
+    if user < 0:
+        raise RateLimited("20s", limit="openai")
+    return ctx.cost
+
+
+@app.task(lane=lambda tenant: tenant.lower(), limits=Limit("mail", slots=2, by=lambda to: to), breaker="mail")
+def deliver(tenant: str, to: str) -> None: ...
+
+
+app.lane("tenant", weight={"acme": 3}, slots=2, rate="100/min burst 20", ordered=True)
+app.lane("account", weight=2)
+app.limit(queue="mail", most=1000, memory="4GB")
+app.limiter("user", key=7).acquire(2.5, timeout="1s")
+app.limits("mail").set("openai", "5/s", by="anna")
+assert_type(app.limits().show("openai"), dict[str, str])
+
+
+def gives_way(full: QueueFull) -> float:
+    return full.retry_after if full.limit == "queue" else 0.0
+
+
 # Calling and awaiting
 
 
 async def main(ctx: Context) -> None:
+    await app.limiter("openai").aacquire()
+    await app.limits().aset("openai", "slots off")
     assert_type(await send_email("a"), bool)
     await index([{"a": 1}])
     assert_type(checksum("x"), str)

@@ -21,7 +21,7 @@ from accepted import (
     thumbnail,
 )
 
-from streamq import CallNext, Context, Throttle, Unique, resource
+from streamq import Breaker, CallNext, Context, Limit, RateLimited, Throttle, Unique, resource
 
 
 async def awaits(ctx: Context) -> None:
@@ -133,3 +133,18 @@ Unique(by="to", until="5m")  # refused: a window is a Throttle
 Unique(by="to", on_conflict="replace", replace="tags")  # refused: not a part that can be replaced
 Throttle("5m", by="to", on_conflict="latest")  # refused: in a window the first call wins
 app.task(debounce="2s")  # refused: a duration is no rule
+
+Limit("openai", 5)  # refused: a rate that is no text
+Limit("openai", "5/s", over="wait")  # refused: not a thing to do with one too many
+Limit("openai", slots="three")  # refused: slots as text
+Breaker("stripe", on="ConnectionError")  # refused: an exception by name
+RateLimited()  # refused: no time
+app.task(limits=["openai"])  # refused: limits by name
+app.lane("tenant", weight="3")  # refused: a weight as text
+app.limit(slots=2)  # refused: a queue's limit without a queue
+send_email.using(lane="to")  # refused: an option of the task, at one call
+
+
+async def spends(ctx: Context) -> None:
+    ctx.spent("openai")  # refused: a limit without an amount
+    await app.limiter("openai").acquire()  # refused: awaiting the sync form
