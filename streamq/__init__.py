@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RateExceeded,
         ResultGone,
         ResultTimeout,
+        ScheduleNotFound,
         SoftTimeout,
         StreamqError,
         UniqueConflict,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from streamq.options import Backoff, Debounce, Throttle, Unique
     from streamq.outcomes import Dead, Outcome, RateLimited, Retry, Snooze
     from streamq.resources import Resource, resource
+    from streamq.schedule import Schedule, ScheduleInfo
     from streamq.sending import Outgoing
     from streamq.states import State
     from streamq.strikes import Strike
@@ -68,6 +70,9 @@ __all__ = [
     "ResultGone",
     "ResultTimeout",
     "Retry",
+    "Schedule",
+    "ScheduleInfo",
+    "ScheduleNotFound",
     "Snooze",
     "SoftTimeout",
     "State",
@@ -111,6 +116,9 @@ _HOMES = {
     "ResultGone": "errors",
     "ResultTimeout": "errors",
     "Retry": "outcomes",
+    "Schedule": "schedule",
+    "ScheduleInfo": "schedule",
+    "ScheduleNotFound": "errors",
     "Snooze": "outcomes",
     "SoftTimeout": "errors",
     "State": "states",

@@ -24,7 +24,7 @@ from streamq.wire.codec import canonical
 if TYPE_CHECKING:
     from streamq.task import Call
 
-__all__ = ["Declared", "ScheduleWords", "declared", "release_of"]
+__all__ = ["Declared", "ScheduleWords", "declared", "release_of", "times_of"]
 
 _READ_AT = (
     instant(0),
@@ -80,16 +80,23 @@ def declared(when: str, call: Call[Any], now: datetime | None, words: Mapping[st
     """
     given = _known(words)
     name = _checked_name(given.pop("name", None) or call.task.name)
-    if call.task.sending.call_options.at is not None:
-        raise ConfigError(f"schedule {name}: its call has at=, and the schedule says when it runs")
+    options = call.task.sending.call_options
+    if options.at is not None or isinstance(options.deadline, datetime):
+        raise ConfigError(f"schedule {name}: its call has a time of its own (at=, deadline=); give durations")
     note = given.pop("note", "")
+    return Declared(times_of(name, when, now, given), call, note)
+
+
+def times_of(name: str, when: str, now: datetime | None, words: Mapping[str, Any]) -> Times:
+    """The times of a schedule; ``words`` are the options that concern them. Raises BadSchedule and ConfigError."""
+    given = _known(words)
     timetable = _timetable(
         when, now, {key: given.pop(key) for key in ("zone", "gap", "fold") if key in given}
     )
     zone = getattr(timetable, "zone", "UTC")  # an interval has none
     dark = tuple(_blackout(one, zone) for one in given.pop("blackouts", ()))
     window = _window(given.pop("start", None), given.pop("end", None), dark)
-    return Declared(Times(name, timetable, window, Policies.of(**given)), call, note)
+    return Times(name, timetable, window, Policies.of(**given))
 
 
 def release_of(app: str, sealing_id: str | None, schedules: Sequence[Declared]) -> Release:

@@ -23,6 +23,7 @@ from streamq.protocol.schedules import Fields
 from streamq.ticks import keeping
 from streamq.ticks.definition import Stored
 from streamq.ticks.explaining import explain
+from streamq.ticks.planning import Times
 from streamq.ticks.policies import Policies
 from streamq.ticks.release import Release
 from streamq.ticks.ticking import Run
@@ -90,6 +91,7 @@ class Schedule:
 
     def __init__(self, app: App, name: str, queue: str, declared: Declared | None = None) -> None:
         self._app, self.name, self.queue, self.declared = app, name, queue, declared
+        self.source: calls.Source = "api"  # who puts it in
 
     def __repr__(self) -> str:
         return f"Schedule({self.name!r}, queue={self.queue!r})"
@@ -119,6 +121,14 @@ class Schedule:
     async def ainfo(self) -> ScheduleInfo:
         """What the server keeps of it. Raises ScheduleNotFound."""
         return ScheduleInfo.of((await self._app.afollow(self._find()))[0])
+
+    def times(self) -> Times:
+        """Its times, as the server keeps them. Raises ScheduleNotFound, and ConfigError for what is not understood."""
+        return self._app.follow(self._find())[0].times
+
+    async def atimes(self) -> Times:
+        """Its times, as the server keeps them. Raises ScheduleNotFound, and ConfigError for what is not understood."""
+        return (await self._app.afollow(self._find()))[0].times
 
     def explain(self) -> str:
         """When it runs next, what its last run came to, and why it does not run where it does not; a sentence a line."""
@@ -179,7 +189,7 @@ class Schedule:
             raise ConfigError(
                 f"schedule {self.name} was found by its name: app.put_schedule(…) says what it is"
             )
-        return keeping.put(self._anchor, 0, "api", self.declared.definition(None))
+        return keeping.put(self._anchor, 0, self.source, self.declared.definition(None))
 
     def _find(self) -> Flow[tuple[Stored, int]]:
         return keeping.find(self._anchor, 0, self.queue, self.name)
@@ -228,7 +238,7 @@ class Schedules:
 
         Raises BadSchedule and ConfigError for what cannot be used, WrongState when its name belongs to code.
         """
-        schedule = self._new(when, call, words)
+        schedule = self.make(when, call, words)
         schedule.put()
         return schedule
 
@@ -237,7 +247,7 @@ class Schedules:
 
         Raises BadSchedule and ConfigError for what cannot be used, WrongState when its name belongs to code.
         """
-        schedule = self._new(when, call, words)
+        schedule = self.make(when, call, words)
         await schedule.aput()
         return schedule
 
@@ -258,7 +268,8 @@ class Schedules:
         of_queue = [one for one in self.declared.values() if one.call.task.queue == queue]
         return release_of(self._app.name, self._app.payloads.sealing_id, of_queue)
 
-    def _new(self, when: str, call: Call[Any], words: Mapping[str, Any]) -> Schedule:
+    def make(self, when: str, call: Call[Any], words: Mapping[str, Any]) -> Schedule:
+        """A schedule that is not on the server yet: its ``put`` does that. Raises what ``put`` does."""
         new = declared(when, call, datetime.now(UTC), words)
         return Schedule(self._app, new.times.name, call.task.queue, new)
 

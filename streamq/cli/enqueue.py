@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamq.job import Job
     from streamq.task import Call, Task
 
-__all__ = ["enqueue", "moment_of"]
+__all__ = ["enqueue", "moment_of", "typed_call"]
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -68,14 +68,7 @@ def enqueue(
     Arguments are JSON where they are JSON (7, true, [1,2], "7"), else plain text; NAME=VALUE passes one by name. With an
     App they must fit the task.
     """
-    given = _call_options(**options)
-    if session.has_app:
-        task = task_named(session.app, task_name)
-        args, kwargs = call_of(words, task)
-    else:
-        args, kwargs = call_of(words, None)
-        task = _unknown_task(session, task_name, len(args), list(kwargs), given.get("queue"))
-    job, added = _put_in(task.using(**given).call(*args, **kwargs))
+    job, added = _put_in(typed_call(session, task_name, words, _call_options(**options)))
     if not added:
         click.echo(f"streamq: nothing was added: {job.id} stands for this call", err=True)
     document = {"id": job.id, "added": added}
@@ -84,6 +77,21 @@ def enqueue(
     else:
         result = _awaited(session, job, wait)
         session.show(document | {"result": result}, job.id, json_text(result))
+
+
+def typed_call(
+    session: Session, task_name: str, words: Sequence[str], options: Mapping[str, Any]
+) -> Call[Any]:
+    """The call of a task that somebody typed. Without an App nothing is checked, and the options must name the queue."""
+    if session.has_app:
+        task = task_named(session.app, task_name)
+        args, kwargs = call_of(words, task)
+    else:
+        args, kwargs = call_of(words, None)
+        task = _unknown_task(session, task_name, len(args), list(kwargs), options.get("queue"))
+    using: Any = task.using
+    call: Call[Any] = using(**options).call(*args, **kwargs)
+    return call
 
 
 def _put_in(call: Call[Any]) -> tuple[Job[Any], bool]:

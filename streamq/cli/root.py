@@ -23,6 +23,7 @@ _COMMANDS = {
     "limit": ("limit:limit", "Look at limits, and change them without a deployment."),
     "lane": ("lane:lane", "See which tenants or users wait, and for what."),
     "strike": ("strike:strike", "Stop a task, or its jobs with certain arguments."),
+    "schedule": ("schedule:schedule", "Run tasks at set times; look at the times, hold them."),
     "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),
     "doctor": ("doctor:doctor", "Examine the server and the queues."),
     "test": ("trial:test", "Send test jobs through a real worker."),

@@ -326,7 +326,7 @@ def test_what_cannot_be_a_schedule_is_refused_where_it_is_written(app: App) -> N
         app.schedule("in 10 seconds", greet.call("x"))
     with pytest.raises(ConfigError, match="'every now and then'"):
         app.schedule("every now and then", greet.call("x"))
-    with pytest.raises(ConfigError, match="its call has at="):
+    with pytest.raises(ConfigError, match="its call has a time of its own"):
         app.schedule("every 1 hour", greet.using(at=datetime.now(UTC)).call("x"))
     with pytest.raises(ConfigError, match="cannot name a schedule"):
         app.schedule("every 1 hour", greet.call("x"), name="every hour")
