@@ -41,7 +41,7 @@ def assemble(draft: Draft, place: Place) -> Timetable:
         raise draft.refuse("has an offset from UTC, which goes with one date only: name a zone")
     calendar = Calendar(chosen_days(draft, place), _times(draft), place.zone, place.policy)
     if calendar.days.upcoming(_LEAP_YEAR) is None:
-        raise draft.refuse("never comes: no month has such a day")
+        raise draft.refuse("never comes: there is no such day")
     return calendar
 
 

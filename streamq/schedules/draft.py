@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from streamq.errors import BadSchedule
-from streamq.schedules.days import DayRule, Unit
+from streamq.schedules.days import ALL_MONTHS, DayRule, Unit
 from streamq.schedules.walltime import DstPolicy
 
 __all__ = ["Draft", "Place"]
+
+_MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,45 @@ class Draft:
     date: dt.date | None = None
     offset: dt.timedelta | None = None
     delay: int | None = None
+
+    def say_days(self, rules: set[DayRule], months: frozenset[int] = ALL_MONTHS) -> str:
+        """Adds days, and in which months they were said."""
+        before = [(rule.nth, weekday) for rule in self.rules for weekday in rule.among]
+        if any((rule.nth, weekday) in before for rule in rules for weekday in rule.among):
+            raise self.refuse("names a day twice")
+        self.rules |= rules
+        self.rule_months.add(months)
+        return "days"
+
+    def say_months(self, months: frozenset[int]) -> str:
+        """Says in which months all of it is."""
+        if self.months is not None:
+            raise self.refuse("says its months twice")
+        self.months = months
+        return "months"
+
+    def say_step(self, seconds: int) -> str:
+        """Says how often, in seconds."""
+        if self.step is not None:
+            raise self.refuse("says how often twice: make a schedule for each")
+        self.step = seconds
+        return "how often"
+
+    def say_stride(self, count: int, unit: Unit) -> str:
+        """Says every which day, week, month or year."""
+        if self.stride is not None:
+            raise self.refuse("says how often twice: make a schedule for each")
+        if not 1 <= count <= _MOST:
+            raise self.refuse(f"is out of range: every 1 to {_MOST} {unit}s")
+        self.stride = (count, unit)
+        return "stride"
+
+    def one_of_each(self, found: list[tuple[frozenset[int], bool]]) -> frozenset[int]:
+        """The weekdays of a list in which none comes twice."""
+        weekdays = frozenset[int]().union(*(some for some, _ in found))
+        if len(weekdays) < sum(len(some) for some, _ in found):
+            raise self.refuse("names a day twice")
+        return weekdays
 
     def refuse(self, why: str) -> BadSchedule:
         """The error for this phrase."""

@@ -12,10 +12,11 @@ from typing import Final
 
 from streamq.errors import BadSchedule
 from streamq.schedules.cursor import Cursor, ambiguous
-from streamq.schedules.days import ALL_WEEKDAYS
+from streamq.schedules.days import ALL_WEEKDAYS, Unit
 from streamq.schedules.wording import MONTHS, NAMED_ORDINALS, WEEKDAYS, WEEKEND, WORKDAYS
 
 __all__ = [
+    "UNITS",
     "read_date",
     "read_day_of_month",
     "read_length",
@@ -44,6 +45,16 @@ _LENGTHS: Final = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600),
+}
+UNITS: Final[dict[str, Unit]] = {
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "year": "year",
+    "days": "day",
+    "weeks": "week",
+    "months": "month",
+    "years": "year",
 }
 _JOINED: Final = re.compile(r"(?:\d+h)?(?:\d+m)?(?:\d+s)?", re.ASCII)
 _PART: Final = re.compile(r"(\d+)([hms])", re.ASCII)

@@ -13,8 +13,9 @@ from typing import Final
 from streamq.errors import BadSchedule
 from streamq.schedules.assembling import assemble
 from streamq.schedules.cursor import Cursor
-from streamq.schedules.day_clauses import every, excepted, months_or_delay, named_days, ordinal_days
+from streamq.schedules.day_clauses import excepted, months_or_delay, named_days, ordinal_days
 from streamq.schedules.draft import Draft, Place
+from streamq.schedules.every_clause import every
 from streamq.schedules.time_clauses import at, between, one_date, starting
 from streamq.schedules.timetable import Timetable
 

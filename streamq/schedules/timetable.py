@@ -29,7 +29,10 @@ class Timetable(ABC):
 
     @abstractmethod
     def words(self) -> str:
-        """The schedule said back in plain language, with its zone and what it does when clocks change."""
+        """The schedule said back in plain language, with its zone and what it does when clocks change.
+
+        ``parse`` reads the words to an equal timetable, except those of cron expressions, which describe them.
+        """
 
     @property
     @abstractmethod

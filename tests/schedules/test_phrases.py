@@ -100,7 +100,7 @@ REFUSED = {
     "every 15 minutes at 9am": "make a schedule of each",
     "every day at 25:00": "'25:00' is no time of day",
     "every day at 13pm": "'13pm' is no time of day",
-    "every february 30th": "no month has such a day",
+    "every february 30th": "there is no such day",
     "2026-02-30 09:00": "is no date",
     "wednesday 2026-12-01 at 9am": "2026-12-01 is a tuesday",
     "tomorrow": "one time of day",

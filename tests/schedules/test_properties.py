@@ -79,7 +79,7 @@ def _parsed(text: str, zone: str, policy: tuple[str, str], now: datetime | None 
 
 
 @given(st.one_of(PHRASES, CRON), ZONES, POLICIES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_what_is_written_reads_back_equal_whatever_else_is_given(
     text: str, zone: str, policy: tuple[str, str]
 ) -> None:
@@ -93,7 +93,7 @@ def test_what_is_written_reads_back_equal_whatever_else_is_given(
 
 
 @given(PHRASES, ZONES, POLICIES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_the_words_of_a_phrase_read_back_equal(text: str, zone: str, policy: tuple[str, str]) -> None:
     timetable = _parsed(text, zone, policy)
     if timetable is not None:
@@ -112,7 +112,7 @@ def test_the_words_of_an_expression_that_read_back_mean_the_same(
 
 
 @given(st.one_of(PHRASES, CRON), ZONES, POLICIES, MOMENTS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_runs_come_one_after_the_other_and_none_between(
     text: str, zone: str, policy: tuple[str, str], moment: datetime
 ) -> None:
@@ -142,7 +142,7 @@ def test_one_moment_reads_back_wherever_it_is(moment: datetime, zone: str) -> No
     st.lists(st.sampled_from(VOCABULARY.split()), min_size=1, max_size=9),
     st.sampled_from(["UTC", "Europe/Rome"]),
 )
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=600)
 def test_any_words_are_refused_or_make_a_timetable_that_reads_back(words: list[str], zone: str) -> None:
     timetable = _parsed(" ".join(words), zone, ("shift", "first"), datetime(2026, 11, 24, 12, tzinfo=UTC))
     if timetable is not None:
