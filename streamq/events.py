@@ -21,6 +21,7 @@ EventName = Literal[
     "job.waiting",
     "job.dead",
     "job.cancelled",
+    "job.expired",
     "worker.started",
     "worker.stopped",
     "worker.lost",

@@ -130,7 +130,10 @@ class Membership:
     async def learn_strikes(self, link: Link) -> None:
         """Ask which strikes stand. A consumer is told of every change after that."""
         call = strikes(self._post.anchor)
-        self._bench.heed(call.read(await link.call(call)))
+        standing = call.read(await link.call(call))
+        if standing or self._bench.strikes:
+            self._notices.said("worker.strikes", standing=[strike.id for strike in standing])
+        self._bench.heed(standing)
 
     async def _register(self, link: Link) -> Consumer:
         asked = clock()

@@ -30,6 +30,7 @@ _NAMES: dict[str, EventName] = {
     "wait": "job.waiting",
     "dead": "job.dead",
     "cancelled": "job.cancelled",
+    "expired": "job.expired",
 }
 _LEVELS = {
     "job.completed": "debug",
@@ -38,6 +39,7 @@ _LEVELS = {
     "job.waiting": "info",
     "job.dead": "error",
     "job.cancelled": "info",
+    "job.expired": "info",
 }
 
 

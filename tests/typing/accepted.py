@@ -156,6 +156,7 @@ assert_type(job, Job[bool])
 assert_type(app.enqueue_many([send_email.call("a"), send_email.call("b", template="bye")]), list[Job[bool]])
 mixed = app.enqueue_many([send_email.call("a"), report.call(7)])
 assert_type(send_email.using(delay="5m", priority=8).enqueue("a@b.c"), Job[bool])
+assert_type(send_email.using(deadline=tomorrow).using(deadline="2h").enqueue("a@b.c"), Job[bool])
 send_email.using(
     at=tomorrow, expires="1h", unique=Unique(by="to", until="done", on_conflict="existing")
 ).enqueue("a@b.c")
@@ -271,6 +272,12 @@ assert_type(app.limits().show("openai"), dict[str, str])
 
 def gives_way(full: QueueFull) -> float:
     return full.retry_after if full.limit == "queue" else 0.0
+
+
+# Strikes
+
+assert_type(app.strikes.add(send_email, where={"to": "a@b.c"}, for_="1h", note="bounces"), str)
+assert_type([strike.until for strike in app.strikes.list()], list[datetime | None])
 
 
 # Calling and awaiting

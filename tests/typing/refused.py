@@ -87,6 +87,8 @@ async def f2() -> None: ...
 async def f3(id: int, db: str = resource(pool)) -> None: ...  # refused: a resource of another type
 
 
+checksum_late = report.using(deadline=[3])  # refused: a deadline that is no time
+app.strikes.add(7)  # refused: a strike of no task
 app.on("job.died")  # refused: unknown event
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
@@ -118,6 +118,7 @@ def altered(reply: Any, draw: Any) -> Any:
 
 
 @pytest.mark.parametrize(("call", "reply"), GOOD, ids=[call.function for call, _ in GOOD])
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_reply_of_any_form_is_read_or_is_a_protocol_error(
     call: Call[Any], reply: Any, data: st.DataObject

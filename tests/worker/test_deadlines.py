@@ -41,6 +41,8 @@ def test_a_job_that_the_deadline_leaves_less_time_than_it_takes_is_let_go_before
             late.result(timeout=10)
         assert (late.status(), crew.lines("begin", "late")) == (State.EXPIRED, [])
         assert late.info().reason.startswith("deadline in")
+        [told] = crew.logged("job.expired")
+        assert (told["job"], told["task"], told["reason"][:11]) == (late.id, "nap", "deadline in")
         assert late.explain().startswith("expired\ndeadline in")
         assert yard.nap.using(deadline=5).enqueue("enough", 0).result(timeout=10) == "enough"
         assert yard.app.run(yard.app.queue().conservation()).difference == 0
