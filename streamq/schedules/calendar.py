@@ -74,13 +74,13 @@ class Calendar(Timetable):
         moment = aware(moment)
         if self.after(moment) is None:
             return ["never fires: no day is like that"]
-        zone = ZoneInfo(self.zone)
+        changes = () if self.times.hourly else lint_changes(self, ZoneInfo(self.zone), self.policy, moment)
         return [
             *lint_days(self.days),
             *lint_fields(self.cron, self.times),
             *lint_pace(self.times),
             *lint_zone(self.zone, moment),
-            *lint_changes(self, zone, self.policy, moment),
+            *changes,
         ]
 
     def _phrase(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ _RUNS_IN_FOLD: Final = {
     "both": "runs both times",
 }
 _LENGTHS: Final = tuple((month, monthrange(2001, month)[1]) for month in range(1, 13))
+_STEP: Final = re.compile(r"\*/(\d+)", re.ASCII)
 _MISLEADING: Final = frozenset({"EST", "MST", "HST"})
 
 
@@ -56,9 +58,10 @@ def lint_fields(cron: str, times: Times) -> Iterator[str]:
     for name, size, field in zip(
         ("hours", "minutes", "seconds"), (24, 60, 60), reversed(fields[:-3]), strict=False
     ):
-        step = field.removeprefix("*/")
-        if step != field and size % int(step):
-            yield f"every {step} {name} in cron is uneven: it begins anew at 0 (say 'every {step} {name}' for an even interval)"
+        step = _STEP.fullmatch(field)
+        if step is not None and size % int(step[1]):
+            said = f"every {step[1]} {name}"
+            yield f"{said} in cron is uneven: it begins anew at 0 (say '{said}' for an even interval)"
     day, weekday = fields[-3], fields[-1]
     if "*" not in (day[0], weekday[0]) and "?" not in (day, weekday):
         yield f"day {day} and weekday {weekday} are both given: cron runs when either fits"

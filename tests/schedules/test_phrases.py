@@ -194,7 +194,8 @@ def test_lint_says_what_may_surprise(text: str, surprise: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["every weekday at 9am Europe/Rome", "*/15 * * * *", "every 15 minutes", "0 9 * * 1-5"]
+    "text",
+    ["every weekday at 9am Europe/Rome", "*/15 * * * * Europe/Rome", "every 15 minutes", "0 9 * * 1-5"],
 )
 def test_lint_is_silent_where_nothing_surprises(text: str) -> None:
     assert parse(text).lint(NOW) == []

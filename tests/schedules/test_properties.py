@@ -27,10 +27,11 @@ POLICIES = st.tuples(st.sampled_from(["shift", "skip"]), st.sampled_from(["first
 
 
 def _numbers(low: int, high: int) -> st.SearchStrategy[str]:
+    mixed = st.integers(1, 20).map(lambda step: f"*/{step},{high}")
     several = st.lists(st.integers(low, high), min_size=1, max_size=4).map(
         lambda them: ",".join(map(str, them))
     )
-    return st.one_of(st.just("*"), st.integers(1, 20).map(lambda step: f"*/{step}"), several)
+    return st.one_of(st.just("*"), st.integers(1, 20).map(lambda step: f"*/{step}"), mixed, several)
 
 
 CRON = st.tuples(_numbers(0, 59), _numbers(0, 23), _numbers(1, 31), _numbers(1, 12), _numbers(0, 7)).map(
@@ -121,6 +122,7 @@ def test_runs_come_one_after_the_other_and_none_between(
     if timetable is None or first is None:
         return
     assert first > moment
+    assert len(set(timetable.lint(moment))) == len(timetable.lint(moment))
     assert timetable.after(first - timedelta(seconds=1)) == first
     assert timetable.after(moment + (first - moment) / 2) == first
     second = timetable.after(first)
