@@ -170,7 +170,7 @@ class Job(Generic[R_co]):
         await self._app.arun(control.promote(*self._place()))
 
     def signal(self, name: str, value: object = None, *, replace: bool = False) -> bool:
-        """Send it a signal, which it has at hand when it comes to wait for that; one that waits already runs again.
+        """Send it a signal. It has that at hand when it comes to wait for it; a job that waits already runs again.
 
         False when it had one of that name: the first one stands, unless ``replace``, which is for a value that the job
         could not use, also when it died of that. Raises JobNotFound when it has ended, and WrongState when it is dead or

@@ -29,6 +29,12 @@ async def send_email(to: str, *, template: str = "welcome") -> str:
     return f"{template} to {to}"
 
 
+@app.task(queue="mail", result_ttl="1m")
+async def asks(ctx: Context) -> list[object]:
+    paid = await ctx.step("charge", lambda: 7)
+    return [paid, await ctx.signal("approved", bool, timeout="1d", default=False)]
+
+
 @app.task(queue="sums", result_ttl="1m")
 def add(a: int, b: int) -> int:
     return a + b

@@ -53,7 +53,7 @@ async def reply_to(asked: Asked, desk: SeatDesk) -> Reply:
 
 
 class DistantDesk:
-    """In the job's process. ``send`` puts an ask on its way; ``suspended`` is told what the job waits for."""
+    """In the job's process. ``message`` makes of an ask what is sent; ``suspended`` is told what the job waits for."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class DistantDesk:
     ) -> None:
         self._place, self._payloads, self._message = place, payloads, message
         self._reader, self._writer = streams
-        self.suspend = suspended
+        self._suspended = suspended
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._reading: asyncio.Task[None] | None = None
 
@@ -97,6 +97,10 @@ class DistantDesk:
             rest = rest[os.write(descriptor, rest) :]
         size = int.from_bytes(_read_exactly(descriptor, 4), "big")
         return _read(ask, msgspec.msgpack.decode(_read_exactly(descriptor, size), type=Reply))
+
+    def suspend(self, what: str) -> None:
+        """From now on the job waits for ``what``, whatever its handler still does."""
+        self._suspended(what)
 
     def _framed(self, ask: Ask) -> bytes:
         return frame_of(self._message((ask.function, list(ask.args))))

@@ -177,6 +177,36 @@ def test_dead_jobs_are_filtered_and_retried_by_task_and_error(shop: Shell) -> No
     assert [row["task"] for row in shop.call("dead", "list", "--json").document] == ["clean"]
 
 
+def test_a_signal_is_sent_listed_and_kept_once(shop: Shell) -> None:
+    job = shop.call("enqueue", "asks", "--app", "shop").word
+    shop.run("work", "shop", "--burst", "--workers", "1")
+    shown = shop.call("job", "show", job, "--json").document
+    assert (shown["state"], shown["waits_for"]) == ("waiting", "signal approved")
+    assert "step charge" in shop.call("job", "show", job).out
+    assert "waits for signal approved, until " in shop.call("job", "explain", job).out
+    for listed in (
+        shop.call("signal", "list", "--json"),
+        shop.call("job", "list", "--state", "waiting", "--json"),
+    ):
+        assert [(row["id"], row["waits_for"]) for row in listed.document] == [(job, "signal approved")]
+    assert shop.call("signal", "send", job, "approved", "true").out == f"approved was sent to {job}\n"
+    assert "that one stands" in shop.call("signal", "send", job, "approved", "false", code=1).out
+    assert shop.call("signal", "list", job, "--json").document["signals"] == {"approved": True}
+    shop.run("work", "shop", "--burst", "--workers", "1")
+    assert shop.call("job", "show", job, "--json", "--payload").document["payload"]["result"] == [7, True]
+    assert "completed" in shop.call("signal", "send", job, "approved", code=1).err
+
+
+def test_jobs_that_wait_are_purged(shop: Shell) -> None:
+    shop.call("enqueue", "asks", "--app", "shop")
+    shop.run("work", "shop", "--burst", "--workers", "1")
+    assert (
+        "1 waiting job of mail removed"
+        in shop.call("queue", "purge", "mail", "--what", "waiting", "--yes").out
+    )
+    assert shop.call("signal", "list", "--json").document == []
+
+
 def test_sealed_jobs_are_read_by_those_who_have_the_key(shop: Shell) -> None:
     keys = {"STREAMQ_KEYS": f"k1:{base64.b64encode(bytes(32)).decode()}"}
     good = shop.call("enqueue", "send_email", "a@b.c", "--app", "shop", **keys).word

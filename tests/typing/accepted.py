@@ -61,6 +61,46 @@ async def report(ctx: Context, user: int) -> None:
     assert_type(ctx.deadline, datetime | None)
 
 
+async def charge(order: int, *, card: str = "") -> bytes:
+    return b""
+
+
+def rows_after(last: int | None) -> Iterator[tuple[int, str]]:
+    yield 1, "a"
+
+
+async def lines() -> AsyncIterator[str]:
+    yield "a"
+
+
+@app.task
+async def steps(ctx: Context, order: int) -> None:
+    assert_type(await ctx.step("charge", charge, order, card="x"), bytes)
+    assert_type(await ctx.step("double", lambda: 2 * order), int)
+    assert_type(await ctx.step("check", checksum, "a"), str)
+    assert_type(await ctx.signal("approved", bool), bool)
+    assert_type(await ctx.signal("approved", bool, timeout="2d", default=None), bool | None)
+    assert_type(await ctx.signal("approved", bool, timeout=timedelta(days=2), default=False), bool)
+    await ctx.sleep("2d")
+    async for row in ctx.cursor("rows", rows_after, key=lambda row: row[0]):
+        assert_type(row, tuple[int, str])
+    async for line in ctx.cursor("lines", lines(), every=10):
+        assert_type(line, str)
+    async for number in ctx.cursor("numbers", [1, 2]):
+        assert_type(number, int)
+
+
+@app.task
+def steps_in_a_thread(ctx: Context, order: int) -> None:
+    assert_type(ctx.sync.step("check", checksum, path="a"), str)
+    assert_type(ctx.sync.signal("approved", bool, timeout=5, default="no"), bool | str)
+    ctx.sync.sleep(5)
+    for row in ctx.sync.cursor("rows", rows_after, key=lambda row: row[0]):
+        assert_type(row, tuple[int, str])
+    for number in ctx.sync.cursor("numbers", [1, 2]):
+        assert_type(number, int)
+
+
 @app.task(result_ttl="10m", priority="high", tags=["a"], expires=timedelta(hours=1), isolate=True)
 def resize(ctx: Context, path: str, width: int = 100) -> int:
     return width

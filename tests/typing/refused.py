@@ -8,6 +8,7 @@ from __future__ import annotations
 from accepted import (
     Pool,
     app,
+    charge,
     checksum,
     index,
     job,
@@ -16,6 +17,7 @@ from accepted import (
     plain,
     pool,
     report,
+    rows_after,
     send_email,
     sync_user,
     thumbnail,
@@ -33,6 +35,18 @@ async def awaits(ctx: Context) -> None:
     await job.result()  # refused: awaiting the sync form
     text: str = job.aresult()  # refused: a forgotten await of a result
     print(text)
+
+
+async def steps(ctx: Context) -> None:
+    await ctx.step("charge", charge)  # refused: a step without its argument
+    await ctx.step("charge", charge, "7")  # refused: a step with another type
+    await ctx.signal("approved", bool, default=False)  # refused: a default that nothing leads to
+    paid: str = await ctx.step("charge", charge, 7)  # refused: a step of another type
+    flag: bool = ctx.signal("approved", bool)  # refused: a forgotten await of a signal
+    for row in ctx.cursor("rows", [1]):  # refused: the async form in a plain loop
+        print(row, paid, flag)
+    async for row in ctx.cursor("rows", rows_after):  # refused: a source without its key
+        print(row)
 
 
 send_email.enqueue(3)  # refused: wrong type
