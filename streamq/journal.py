@@ -127,11 +127,12 @@ class Journal:
         return reading
 
     def _recalled(self) -> Conversation[dict[str, bytes]]:
-        if self._entries is None:
-            entries = yield recall()
-            if self._entries is None:  # steps that run together ask together
-                self._entries = entries
-        return self._entries
+        if self._entries is not None:
+            return self._entries
+        entries: dict[str, bytes] = yield recall()
+        if self._entries is None:  # steps that run together ask together
+            self._entries = entries
+        return entries
 
     def _suspend(self, field: str) -> Conversation[None]:
         for reading in self._readings:
