@@ -158,6 +158,11 @@ local function say_workers(c, say)
   if n == 0 then say('no worker is registered') else say(n .. (n == 1 and ' worker, ' or ' workers, ') .. redis.call('ZCARD', c.anchor .. ':idle') .. ' idle') end
 end
 
+local function say_schedule(c, id, say)
+  local r = redis.call('HMGET', sq.record(c, id), 'schedule', 'scheduled')
+  if r[2] then say('schedule ' .. r[1] .. ' made it for its time ' .. seconds(c.now - r[2]) .. ' ago') end
+end
+
 -- now, job -> {sentence …}
 local function explain(anchor, args)
   local c, id, out = sq.look(anchor, args[1]), sq.job(args[2]), {}
@@ -181,6 +186,7 @@ local function explain(anchor, args)
     if r[2] then say(r[2] .. (r[3] and ': ' .. r[3] or '')) end
   end
   say_follower(c, id, say)
+  say_schedule(c, id, say)
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'gate' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out

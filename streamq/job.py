@@ -35,7 +35,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """What is kept of a job. Times are milliseconds since 1970; ``attempts`` is how many were spent.
+    """What is kept of a job. Times are milliseconds since 1970; ``attempts`` is how many were spent, ``scheduled_ms`` the time
+    of its schedule that it was made for.
 
     ``waits_for`` is ``signal <name>`` or ``sleep <number>``, ``steps`` the fields of its journal: ``step <name>``,
     ``cursor <name>``, ``signal <name>`` and what became of its waits.
@@ -54,6 +55,8 @@ class JobInfo:
     history: tuple[str, ...]
     tags: tuple[str, ...]
     parent: str | None
+    schedule: str | None
+    scheduled_ms: int | None
     worker: str
     waits_for: str = ""
     waits_until_ms: int | None = None
@@ -80,6 +83,8 @@ class JobInfo:
             history=tuple(fields.get("history", "").splitlines()),
             tags=tuple(filter(None, fields.get("tags", "").split(","))),
             parent=fields.get("parent"),
+            schedule=fields.get("schedule"),
+            scheduled_ms=int(fields["scheduled"]) if "scheduled" in fields else None,
             worker=fields.get("owner", ""),
             waits_for=fields.get("waits_for", ""),
             waits_until_ms=int(fields["waits_until"]) if "waits_until" in fields else None,

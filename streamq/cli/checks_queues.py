@@ -8,9 +8,13 @@ from streamq.cli.checks import Finding, Level
 from streamq.cli.discovery import queues_named, shard_name
 from streamq.cli.session import Session
 from streamq.cli.words import counted, duration
+from streamq.protocol.schedules import list_schedules
 from streamq.queue import Queue
 
 __all__ = ["check_queues"]
+
+OVERDUE_MS = 60_000
+MOST_SCHEDULES = 500  # that are looked at, the first due ones
 
 
 def check_queues(session: Session) -> Iterator[Finding]:
@@ -19,7 +23,12 @@ def check_queues(session: Session) -> Iterator[Finding]:
     if not queues:
         yield Finding(Level.OK, "queues", f"there is none yet in namespace {session.config.namespace!r}")
     for queue in queues:
-        bad = [*_lost_workers(session, queue), *_standstill(session, queue), *_imbalance(session, queue)]
+        bad = [
+            *_lost_workers(session, queue),
+            *_standstill(session, queue),
+            *_overdue(session, queue),
+            *_imbalance(session, queue),
+        ]
         yield from bad or [Finding(Level.OK, f"queue {shard_name(queue)}", "no job is lost or stuck")]
 
 
@@ -50,6 +59,20 @@ def _standstill(session: Session, queue: Queue) -> Iterator[Finding]:
         yield Finding(
             Level.WARN, f"queue {name}", f"it has no worker; {what}", f"streamq work --queue {name}"
         )
+
+
+def _overdue(session: Session, queue: Queue) -> Iterator[Finding]:
+    """Schedules whose time came long ago: nobody ticks them."""
+    page = session.run(list_schedules(queue.anchor, queue.now, count=MOST_SCHEDULES))
+    for name, fields in page.found.items():
+        late = page.now - int(fields.get("due_at", page.now))
+        if late > OVERDUE_MS and "paused" not in fields:
+            yield Finding(
+                Level.WARN,
+                f"queue {shard_name(queue)}",
+                f"schedule {name} has been due for {duration(late)}, and no worker ticks it",
+                f"start a worker of this queue; streamq schedule explain {name}",
+            )
 
 
 def _imbalance(session: Session, queue: Queue) -> Iterator[Finding]:

@@ -201,6 +201,7 @@ def _shown(info: JobInfo, document: Mapping[str, Any]) -> dict[str, str]:
         "steps": "\n".join(info.steps),
         "worker": info.worker,
         "parent": info.parent or "",
+        "schedule": f"{info.schedule}, for {moment(info.scheduled_ms)}" if info.scheduled_ms else "",
         "tags": ", ".join(info.tags),
         "progress": fraction + progress.get("note", ""),
         "history": "\n".join(map(_history_line, info.history)),

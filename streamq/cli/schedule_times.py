@@ -95,7 +95,8 @@ def preview(
         "expression": times.timetable.written,
         "times": [moment.isoformat() for moment in found],
     }
-    session.show(document, times.timetable.words(), Table(("time", "in UTC", ""), rows, "it never runs"))
+    shown = Table(("time", "in UTC", ""), rows) if rows else "it never runs"
+    session.show(document, times.timetable.words(), shown)
 
 
 @click.command(cls=Verb)

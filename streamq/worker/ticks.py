@@ -7,6 +7,7 @@ a version of the code that is offered again changes nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from streamq.queue import follow_async
 from streamq.ticks.release import Release, Synced, declare
 from streamq.wire import Payloads
 from streamq.worker.notices import Notices
+from streamq.worker.repeats import Repeats
 
 if TYPE_CHECKING:
     from streamq.ticks.ticking import Run
@@ -44,6 +46,7 @@ class Ticks:
         self._payloads, self._notices, self._send = payloads, notices, send
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = Repeats()
         self._offer_at = 0.0
 
     async def run(self, call: Call[R]) -> R:
@@ -77,7 +80,8 @@ class Ticks:
         except ServerUnavailable:
             pass  # said by the fetch loop; somebody is told again
         except StreamqError as error:
-            self._notices.trouble("schedule.tick_failed", schedule=name, error=str(error))
+            if times := self._failures.met(time.monotonic()):  # the server names it again every two seconds
+                self._notices.trouble("schedule.tick_failed", schedule=name, error=str(error), times=times)
         finally:
             self._under_way.discard(name)
 
