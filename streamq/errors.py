@@ -6,7 +6,7 @@ of a Lua function becomes: the first word of the error reply names the class (se
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BadPayload",
@@ -41,6 +41,7 @@ __all__ = [
     "WrongCall",
     "WrongResults",
     "WrongState",
+    "error_types",
     "from_reply",
 ]
 
@@ -224,6 +225,12 @@ class Expired(StreamqError):
 
 class Cancelled(StreamqError):
     """The awaited job was cancelled; a handler raises it to cancel its own job."""
+
+
+def error_types(value: Any) -> tuple[type[BaseException], ...]:
+    """The exception classes that an option names, one or a list of them; none when something else is among them."""
+    types = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return types if all(isinstance(one, type) and issubclass(one, BaseException) for one in types) else ()
 
 
 def from_reply(message: str) -> StreamqError | None:

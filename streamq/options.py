@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 from streamq.backoff import Backoff, BackoffRule, Delays, backoff_of
 from streamq.config import Durability
 from streamq.durations import Duration, seconds
-from streamq.errors import BadPayload, ConfigError
+from streamq.errors import BadPayload, ConfigError, error_types
 from streamq.limits.declared import Breaker, By, Limit, check_breaker, check_lane, check_limits
 from streamq.unique import Debounce, Rule, Throttle, Unique
 from streamq.wire.limits import check_queue, check_tags, check_task
@@ -269,8 +269,7 @@ def _durability(name: str, value: Any) -> Durability | None:
 
 
 def _error_types(name: str, value: Any) -> tuple[type[BaseException], ...]:
-    types = (value,) if isinstance(value, type) else tuple(value) if isinstance(value, list | tuple) else ()
-    if types and all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+    if types := error_types(value):
         return types
     raise ConfigError(f"{name}={value!r}: give exception classes, as in no_retry=[ValueError]")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streamq.durations import Duration
-from streamq.errors import ConfigError
+from streamq.errors import ConfigError, error_types
 from streamq.limits.keys import check_name
 from streamq.limits.rule import Rule
 
@@ -115,7 +115,7 @@ class Breaker:
             open=self.open,
         )
         object.__setattr__(self, "rule", rule)
-        object.__setattr__(self, "on", _error_types(self.name, self.on))
+        object.__setattr__(self, "on", _counted_errors(self.name, self.on))
 
     def counts(self, error: BaseException) -> bool:
         """Whether a run that ended with ``error`` speaks against what the breaker names."""
@@ -210,11 +210,9 @@ def _check_cost(name: str, cost: object, rule: Rule) -> None:
         )
 
 
-def _error_types(name: str, value: Any) -> tuple[type[BaseException], ...]:
-    kinds = (
-        (value,) if isinstance(value, type) else tuple(value) if isinstance(value, list | tuple) else (None,)
-    )
-    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+def _counted_errors(name: str, value: Any) -> tuple[type[BaseException], ...]:
+    kinds = error_types(value)
+    if kinds or value == ():
         return kinds
     raise ConfigError(
         f"Breaker({name!r}): on={value!r:.60}: give exception classes, as in on=[ConnectionError]"
