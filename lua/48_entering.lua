@@ -142,7 +142,8 @@ end
 
 local function used_memory(c)
   if math.abs(c.now - used_at) < MEMORY_FRESH then return used end
-  used, used_at = tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)')), c.now
+  local info = redis.pcall('INFO', 'memory')   -- memory:// cannot say
+  used, used_at = type(info) == 'string' and tonumber(string.match(info, 'used_memory:(%d+)')) or 0, c.now
   return used
 end
 

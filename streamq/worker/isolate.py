@@ -214,7 +214,9 @@ async def _converse(app: App, connection: socket.socket) -> None:
     send_frame(writer, Answer(pid=os.getpid()))
     await writer.drain()
     stand_in = StandIn(errand, say, app.payloads, (reader, writer))
-    send_frame(writer, await _perform(app, errand, stand_in))
+    last = await _perform(app, errand, stand_in)
+    await asyncio.sleep(0)  # what a sync handler has said stands before how it ended
+    send_frame(writer, last)
     await writer.drain()
     writer.close()
     await writer.wait_closed()

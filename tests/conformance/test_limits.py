@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drivers import Driver
+from streamq.config import Config
 from streamq.errors import JobNotFound, QueueFull
 from streamq.protocol import limits
 from streamq.protocol.consume import RECORD, handed_out, plain, settle
@@ -133,6 +134,22 @@ def test_a_quota_refuses_the_whole_call_and_says_when_to_come_again(shard: Shard
         shard.put("tenant:other", "tenant:acme", "tenant:acme", "tenant:acme")
     assert len(shard.put("tenant:acme", "tenant:other", "tenant:acme")) == 3
     assert len(shard.take()) == 3
+    assert len(shard.put("tenant:acme")) == 1
+
+
+def test_above_the_mark_of_the_memory_no_jobs_are_taken_in_and_those_that_are_in_go_on(
+    shard: Shard, config: Config
+) -> None:
+    shard.put("tenant:acme")
+    shard.declare(memory="bytes=1")
+    if config.url == "memory://conformance":  # which knows nothing of its memory
+        assert len(shard.put("tenant:acme")) == 1
+        return
+    with pytest.raises(QueueFull, match="memory is full: bytes: the server uses") as full:
+        shard.put("tenant:acme")
+    assert full.value.limit == "memory"
+    assert len(shard.take()) == 1
+    shard.declare(memory="bytes=off")
     assert len(shard.put("tenant:acme")) == 1
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamq import App, Breaker, Limit, QueueFull, WrongCall
+from streamq import App, Breaker, Limit, QueueFull, Unique, WrongCall
 from streamq.config import Config
-from streamq.context import Context
+from streamq.context import Context, current_job
 from streamq.errors import ConfigError, from_reply
 from streamq.limits.keys import VALUE_MAX, encoded
 from streamq.limits.lanes import key_named, metered_keys, widest_of
@@ -296,6 +296,28 @@ def test_jobs_of_one_lane_go_together_and_those_with_other_options_alone() -> No
     assert [part for part in args if not isinstance(part, bytes)] == [
         "5=2", "ingest", "tenant:a", "5=1", "ingest", "tenant:b", "5:4", "ingest", "lane", "tenant:b", "tags", "x",
     ]  # fmt: skip
+
+
+def test_a_lane_goes_with_a_unique_key_a_parent_and_what_hooks_add() -> None:
+    app = app_of()
+
+    @app.task(lane="tenant")
+    def ingest(tenant: str) -> None: ...
+
+    assert pairs_of(ingest.using(unique=Unique(by="tenant"), delay=1).call("a"))[:5] == (
+        "lane",
+        "tenant:a",
+        "delay",
+        1000,
+        "unique",
+    )
+    app.before_enqueue(lambda outgoing: outgoing.headers.update(trace="t"))
+    assert pairs_of(ingest.call("a")) == ("lane", "tenant:a")
+    current_job.set(type("Job", (), {"id": "default-5-1-1"})())
+    try:
+        assert pairs_of(ingest.call("a")) == ("lane", "tenant:a", "parent", "default-5-1-1")
+    finally:
+        current_job.set(None)
 
 
 def test_a_lane_says_which_keys_it_has() -> None:

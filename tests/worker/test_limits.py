@@ -287,6 +287,16 @@ def test_what_an_operator_sets_holds_at_once_and_the_code_says_nothing_against_i
     ]
 
 
+def test_an_isolated_job_knows_and_spends_like_others(
+    valkey: Server, tmp_path: Path, yard: ModuleType
+) -> None:
+    with Crew(valkey, tmp_path) as crew:
+        assert yard.isolated_spends.enqueue(20, 50).result(timeout=10) == "openai* 20 1"
+        until(lambda: round(float(yard.app.limits().show("openai")["tokens"])) == 50, what="its spending")
+        assert yard.isolated_spends.enqueue(20, 0).result(timeout=10) == "openai* 20 1"
+        assert crew.lines("limited") == ["limited"]
+
+
 def test_the_slots_of_a_process_that_is_killed_come_back(
     valkey: Server, tmp_path: Path, yard: ModuleType
 ) -> None:

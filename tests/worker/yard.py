@@ -23,7 +23,7 @@ from streamq.errors import ConfigError, SoftTimeout
 from streamq.events import Event
 from streamq.handlers import CallNext
 from streamq.limits import Limit
-from streamq.outcomes import Retry
+from streamq.outcomes import RateLimited, Retry
 
 JOURNAL = Path(os.environ.get("JOURNAL", os.devnull))
 
@@ -257,6 +257,15 @@ def isolated(name: str, seconds: float) -> int:
     write("begin", name, os.getpid())
     time.sleep(seconds)
     return os.getpid()
+
+
+@app.task(result_ttl="1m", isolate=True, limits=Limit("openai", "0.001/s burst 100", cost=lambda n: n))
+def isolated_spends(ctx: Context, n: int, spent: int) -> str:
+    if spent == 0 and "limited" not in JOURNAL.read_text():
+        write("limited")
+        raise RateLimited(0.1)
+    ctx.spent(spent)
+    return f"{ctx.lane} {ctx.cost:g} {ctx.attempt}"
 
 
 @app.task(result_ttl="1m", isolate=True, attempts=1)
