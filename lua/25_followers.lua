@@ -8,7 +8,7 @@
 local RULES = {existing = true, reject = true, latest = true, replace = true}
 local PARTS = {arguments = true, time = true, priority = true}
 local ALL = {arguments = true, priority = true}      -- and the time, where one is given
-local WAITS = {delayed = true, ready = true, lane = true}
+local WAITS = {delayed = true, ready = true, lane = true, gate = true}
 local BEGUN = {given = true, suspended = true}
 local ORPHANS = 50               -- followers that a sweep looks at
 

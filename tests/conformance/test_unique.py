@@ -271,6 +271,17 @@ def test_a_running_job_whose_worker_is_lost_is_not_overtaken_by_its_follower(sho
     assert shop.take() == {follower: "2"}
 
 
+def test_who_sleeps_is_woken_for_a_follower_whose_predecessor_ends_by_hand(shop: Shop) -> None:
+    running = shop.put("1", *LATEST)
+    shop.take()
+    shop.put("2", *LATEST)
+    shop.settle(running, "retry", "delay", 60_000)
+    assert shop.take() == {}  # and so it sleeps, and watches for the retry
+    assert shop.driver.command("ZRANGE", "sq:{mail}:woken", 0, -1) == []
+    shop.run(shop.queue.cancel(running))
+    assert shop.driver.command("ZRANGE", "sq:{mail}:woken", 0, -1) == [shop.consumer.encode()]
+
+
 # -- replace -----------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +381,25 @@ def test_a_job_in_a_lane_keeps_its_place_there_and_gets_new_arguments(shop: Shop
     shop.settle(job)
     assert shop.take() == {follower: "3"}
     assert other not in {job, follower}
+
+
+def test_a_job_that_waits_for_another_is_replaced_like_one_that_waits_for_its_time(shop: Shop) -> None:
+    parent = shop.put("parent", "tags", "x")
+    child = shop.put("1", "unique", "k", "after", f"mail-{parent}=success")
+    assert shop.put("2", *LATEST) == child
+    assert shop.take() == {parent: "parent"}
+    shop.settle(parent)
+    assert shop.take() == {child: "2"}
+
+
+def test_a_job_that_waits_for_a_signal_has_begun_and_is_followed(shop: Shop) -> None:
+    job = shop.put("1", *LATEST)
+    shop.take()
+    shop.settle(job, "wait", "for", "signal paid")
+    follower = shop.put("2", *LATEST)
+    assert shop.put("3", *REPLACE) == follower != job
+    assert shop.run(shop.queue.cancel(job)) == "CANCELLED"
+    assert shop.take() == {follower: "3"}
 
 
 @pytest.mark.parametrize(
