@@ -93,7 +93,7 @@ def drop(anchor: str, now: int, job: str) -> Call[bool]:
 
 
 def purge_step(anchor: str, now: int, what: str, cursor: str = "-", bound: str = "0") -> Call[Step]:
-    """Remove at most 500 jobs of ``pending``, ``delayed``, ``waiting``, ``suspended`` or ``dead``."""
+    """Remove at most 500 jobs of ``pending``, ``delayed``, ``waiting``, ``gated``, ``suspended``, ``following`` or ``dead``."""
     return Call("purge", anchor, (now, what, cursor, bound), _step, repeatable=False)
 
 

@@ -95,7 +95,7 @@ def journal(anchor: str, now: int, job_id: str) -> Call[dict[str, bytes]]:
 
 
 def list_jobs(anchor: str, now: int, what: str, start: str = "-", count: int = 50) -> Call[Page]:
-    """A page of ``pending``, ``active``, ``delayed``, ``waiting``, ``suspended``, ``dead`` or ``tag:<tag>``."""
+    """A page of a list; docs/protocol.md names them: ``pending``, ``active``, ``delayed``, ``tag:<tag>`` …"""
     return Call("list", anchor, (now, what, start, count), _listed, readonly=True)
 
 

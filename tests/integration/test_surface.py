@@ -19,6 +19,7 @@ from deaf_proxy import DeafProxy
 from servers import Server, until
 from streamq import (
     App,
+    Debounce,
     Job,
     JobFailed,
     JobNotFound,
@@ -27,6 +28,7 @@ from streamq import (
     ResultTimeout,
     State,
     Task,
+    Throttle,
     Unique,
     UniqueConflict,
     WrongCall,
@@ -136,6 +138,36 @@ def test_a_unique_job_is_put_in_once(app: App, double: Double) -> None:
         double.using(unique=Unique(by="n", on_conflict="reject")).enqueue(1)
     assert f"mail-{caught.value.holder}" == first.id
     assert numbers(app) == {1: 1, 2: 1}
+
+
+def test_a_debounced_job_is_one_for_all_its_callers(app: App, double: Double) -> None:
+    quiet = double.using(debounce=Debounce("2m", by="n", longest="5m"))
+    first = quiet.enqueue(1)
+    assert quiet.enqueue(1) == first != quiet.enqueue(2)
+    assert first.explain().startswith("scheduled\ndebounced: runs in 1")
+    assert ", at the latest in " in first.explain()
+    assert quiet.using(debounce=None).enqueue(1) != first
+
+
+def test_in_a_window_all_calls_get_the_first_job(app: App, double: Double) -> None:
+    rare = double.using(throttle=Throttle("1h", by="n"))
+    assert len({rare.enqueue(n % 2) for n in range(6)}) == 2
+    assert numbers(app) == {0: 1, 1: 1}
+
+
+def test_one_call_waits_for_the_running_one_and_is_the_last(app: App, double: Double) -> None:
+    latest, worker = double.using(unique=Unique(on_conflict="latest")), HandWorker(app)
+    running = latest.enqueue(1)
+    (taken,) = worker.take()
+    follower = latest.enqueue(2)
+    assert asyncio.run(latest.aenqueue(3)) == follower
+    assert (follower.status(), worker.take()) == (State.WAITING, [])
+    assert f"follows {running.id}, which is active" in follower.explain()
+    worker.complete(taken, 2)
+    (taken,) = worker.take()
+    assert (f"mail-{taken.job}", taken.n) == (follower.id, 3)
+    worker.complete(taken, 6, "ttl", 60_000)
+    assert follower.result(timeout=5) == 6
 
 
 def test_many_jobs_of_several_queues_keep_their_order(app: App, double: Double) -> None:

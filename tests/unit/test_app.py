@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 import structlog
 
-from streamq import App, Call, Context, Event, Outgoing, Unique, WrongCall, resource
+from streamq import App, Call, Context, Debounce, Event, Outgoing, Unique, WrongCall, resource
 from streamq.context import current_job
 from streamq.errors import ConfigError, JobNotFound, PayloadTooLarge
 from streamq.protocol.enqueue import NewJob
@@ -119,6 +119,10 @@ def test_two_tasks_of_one_name_are_refused_with_both_places(app: App) -> None:
         ({"timeout": "5 bananas"}, "timeout"),
         ({"priority": 12}, "priority"),
         ({"unique": Unique(by="too")}, "did you mean 'to'"),
+        (
+            {"debounce": Debounce(1, by="too")},
+            r"Debounce\(by='too'\) names no argument of it; did you mean 'to'",
+        ),
         ({"name": "a b"}, "name"),
     ],
 )
@@ -139,6 +143,8 @@ def test_options_that_cannot_be_used_are_refused_at_the_call(app: App) -> None:
         send.using(dela="5m")  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="names no argument"):
         send.using(unique=Unique(by="too"))
+    with pytest.raises(ConfigError, match="switch it off for this call with debounce=None"):
+        send.using(delay="5m").using(debounce=Debounce("2s", by="to"))
 
 
 def test_what_yields_or_is_no_function_is_no_task(app: App) -> None:
