@@ -58,8 +58,8 @@ class Stride:
     since: date
 
     def takes(self, day: date) -> bool:
-        """Whether the day is in one of those."""
-        return day >= self.since and self._distance(day) % self.count == 0
+        """Whether the day, which is not before ``since``, is in one of those."""
+        return self._distance(day) % self.count == 0
 
     def _distance(self, day: date) -> int:
         if self.unit == "day":
