@@ -8,10 +8,11 @@ from typing import Any, Self, cast
 
 from streamq.errors import StreamqError, WrongCall
 from streamq.job import Job
+from streamq.packing import packing
 from streamq.producer import batches
 from streamq.protocol.enqueue import Enqueued, NewJob
 from streamq.sender import Sender
-from streamq.task import Call, packing
+from streamq.task import Call
 
 __all__ = ["Bulk"]
 

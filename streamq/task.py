@@ -12,13 +12,13 @@ from functools import cached_property, update_wrapper
 from inspect import isasyncgenfunction, isclass, iscoroutinefunction, isgeneratorfunction, unwrap
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
-from streamq.context import Context, current_job
+from streamq.context import Context
 from streamq.errors import ConfigError
 from streamq.fitting import Fitting, fitting_of
 from streamq.job import Job
 from streamq.limits.route import Route
 from streamq.options import CallOptions, CallWords, TaskOptions
-from streamq.protocol import Argument
+from streamq.packing import packing, packing_with
 from streamq.protocol.enqueue import NewJob
 from streamq.resources import Resource
 from streamq.sender import Sender
@@ -43,7 +43,6 @@ __all__ = [
     "class_task",
     "function_task",
     "named",
-    "packing",
 ]
 
 P = ParamSpec("P")
@@ -88,51 +87,6 @@ class Call(Generic[R_co]):
         Raises PayloadTooLarge, and WrongCall for what cannot be packed.
         """
         return packing(self.task, queue)(self)
-
-
-def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJob]:
-    """What packs calls of a task, as things are now: for many calls, its questions are asked once.
-
-    What it returns raises PayloadTooLarge, and WrongCall for what cannot be packed.
-    """
-    sending, hooks, parent = task.sending, task.app.outgoing_hooks, current_job.get()
-    if parent is None and not hooks and sending.is_uniform:
-        return _packing_with(task, queue, sending.carried, sending.pairs) if queue else task.pack_plain
-    if parent is None and not hooks and sending.rule is None:
-        return _in_lanes(sending.route, _packing_with(task, queue, sending.carried, sending.pairs))
-
-    def told(call: Call[Any]) -> NewJob:
-        arguments = task.signature.bind(*call.args, **call.kwargs)
-        return _packing_with(task, queue, *sending.told(task.name, arguments, parent, hooks))(call)
-
-    return _in_lanes(sending.route, told)
-
-
-def _in_lanes(route: Route | None, pack: Callable[[Call[Any]], NewJob]) -> Callable[[Call[Any]], NewJob]:
-    """Packs calls too, and says of each into which lane it goes."""
-    if route is None:
-        return pack
-    lane_of = route.pairs
-
-    def packed(call: Call[Any]) -> NewJob:
-        lane, job = lane_of(*call.args, **call.kwargs), pack(call)
-        return NewJob(job.task, job.body, job.level, (*lane, *job.options)) if lane else job
-
-    return packed
-
-
-def _packing_with(
-    task: Task[..., Any], queue: str, carried: dict[str, Any] | None, pairs: tuple[Argument, ...]
-) -> Callable[[Call[Any]], NewJob]:
-    app, sending = task.app, task.sending
-    pack, inline_max, level = app.payloads.pack, app.config.inline_max, sending.level
-    queue, name, names = queue or task.queue, task.name, task.signature.names
-
-    def packed(call: Call[Any]) -> NewJob:
-        body = pack(queue, name, call.args, call.kwargs, carried, names)
-        return NewJob(name, body, level, pairs if len(body) <= inline_max else (*pairs, "record", 1))
-
-    return packed
 
 
 class Task(Generic[P, R]):
@@ -260,7 +214,7 @@ class Task(Generic[P, R]):
     @cached_property
     def pack_plain(self) -> Callable[[Call[Any]], NewJob]:
         """Packs a call of which nothing but its arguments is its own."""
-        return _packing_with(self, "", self.sending.carried, self.sending.pairs)
+        return packing_with(self, "", self.sending.carried, self.sending.pairs)
 
     @property
     def hooks(self) -> Hooks | None:

@@ -28,6 +28,6 @@ def test_each_time_gets_one_job_while_schedulers_are_killed() -> None:
 
 
 def test_the_campaign_sees_planted_bugs() -> None:
-    done = campaign(*"--processes 3 --schedules 80 --hours 0.5 --speed 700 --pause 0.02 --plant all".split())
+    done = campaign(*["--processes", "3", "--schedules", "80", "--hours", "0.5", "--speed", "700", "--pause", "0.02", "--plant", "all"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": seen") == 3

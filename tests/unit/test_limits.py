@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +14,13 @@ from streamq import App, Breaker, Limit, QueueFull, Unique, WrongCall
 from streamq.config import Config
 from streamq.context import Context, current_job
 from streamq.errors import ConfigError, from_reply
+from streamq.limiter import Limiter
 from streamq.limits.keys import VALUE_MAX, encoded
 from streamq.limits.lanes import key_named, metered_keys, widest_of
 from streamq.limits.rule import Rule
+from streamq.packing import packing
 from streamq.protocol.enqueue import enqueue
-from streamq.task import packing
+from streamq.steering import Limits
 
 
 def app_of() -> App:
@@ -193,6 +196,19 @@ def test_each_queue_hears_of_the_limits_of_its_own_tasks() -> None:
     assert app.declarations.of("other") == {}
     charge.using(queue="other")
     assert "stripe" in app.declarations.of("other")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pairs"),
+    [(Limits, ["all", "show", "set", "unset", "stop", "reset", "lanes"]), (Limiter, ["acquire"])],
+)
+def test_what_waits_has_an_a_form_that_says_the_same(kind: type, pairs: list[str]) -> None:
+    assert [name for name in vars(kind) if f"a{name}" in vars(kind)] == pairs
+    for name in pairs:
+        plain, awaited = getattr(kind, name), getattr(kind, f"a{name}")
+        assert inspect.signature(plain) == inspect.signature(awaited)
+        assert inspect.iscoroutinefunction(awaited)
+        assert plain.__doc__ == awaited.__doc__
 
 
 # Lanes
