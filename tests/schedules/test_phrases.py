@@ -97,7 +97,6 @@ REFUSED = {
     "first monday": "of what",
     "every monday at 9am and every friday at 5pm": "make a schedule of each",
     "every monday at 9am every friday at 5pm": "make a schedule of each",
-    "every monday at 9am, friday": "make a schedule of each",
     "every day and at 9am": "make a schedule of each",
     "on the 1st of january and on the 15th of june": "different months",
     "every day, every monday": "names a day twice",
