@@ -29,10 +29,10 @@ function sq.check_journal(c, job, flat)
     bytes = bytes + #flat[i + 1] - old
   end
   if entries > 0 and math.max(0, redis.call('HLEN', key) - 1) + entries > MOST then
-    sq.refuse('LIMIT', 'the journal of job ' .. job .. ' has ' .. MOST .. ' entries already, which is the most')
+    sq.refuse('LIMIT', 'the journal of job ' .. job .. ' has ' .. MOST .. ' entries already, which is the most: read many items with a cursor, or split the job')
   end
   if bytes > 0 and tonumber(redis.call('HGET', key, 'bytes') or 0) + bytes > MOST_BYTES then
-    sq.refuse('LIMIT', 'the journal of job ' .. job .. ' would have more than ' .. MOST_BYTES .. ' bytes, which is the most')
+    sq.refuse('LIMIT', 'the journal of job ' .. job .. ' would have more than ' .. MOST_BYTES .. ' bytes, which is the most: let steps return where their results lie')
   end
   return bytes
 end

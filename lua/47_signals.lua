@@ -14,13 +14,16 @@ function sq.first_wait(c)
   return due and due < 1e15 and due or nil
 end
 
--- The job, which has a record and no entry any more, waits for `what`. If that has come meanwhile, it is due at once.
+-- The job, which has a record and no entry any more, waits for `what`. If that has come meanwhile, it is due at once; when
+-- its deadline is past, the take that gets it lets it go.
 function sq.suspend(c, job, what)
   local key, due = sq.record(c, job), sq.noted(c, job, 'until ' .. what)
   redis.call('HDEL', key, 'entry', 'due', 'waits_until')
   redis.call('HSET', key, 'state', 'waiting', 'waits_for', what)
   if due then redis.call('HSET', key, 'waits_until', due) end
   if sq.noted(c, job, what) then due = c.now end
+  local deadline = tonumber(redis.call('HGET', key, 'deadline'))
+  if deadline then due = math.min(tonumber(due or deadline + 1), deadline + 1) end
   redis.call('ZADD', set_of(c), due or '+inf', job)
   sq.count(c, 'waiting', 1)
   sq.switch(c, 'suspended', 1)

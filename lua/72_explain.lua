@@ -187,7 +187,7 @@ local function explain(anchor, args)
   end
   say_follower(c, id, say)
   say_schedule(c, id, say)
-  if at.place == 'delayed' or at.place == 'lane' or at.place == 'gate' or at.place == 'ready' then say_expiry(c, id, say) end
+  if at.place == 'delayed' or at.place == 'lane' or at.place == 'gate' or at.place == 'suspended' or at.place == 'ready' then say_expiry(c, id, say) end
   if at.place == 'delayed' or at.place == 'lane' or at.place == 'ready' or (at.place == 'given' and at.owner == 'lost') then say_workers(c, say) end
   return out
 end
