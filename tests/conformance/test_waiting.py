@@ -100,6 +100,11 @@ def test_a_journal_outlives_a_retry_and_goes_with_its_job(desk: Desk, outcome: s
         desk.settle("dead", "error", "E: x")
         desk.run(desk.queue.retry(job, ("task", b"other")))
         assert not desk.keys(), "the steps of other arguments"
+        assert desk.take()
+        desk.ask(journal("step charge", b"x"))
+        desk.settle("dead", "error", "E: x")
+        desk.run(desk.queue.drop(job))
+        assert not desk.keys()
 
 
 def test_who_lost_the_delivery_can_neither_read_nor_write_nor_wait(desk: Desk) -> None:
@@ -192,6 +197,7 @@ def test_a_wait_that_is_over_stays_so_and_a_late_signal_is_refused(desk: Desk, o
     assert desk.ask(question) == Awaited("over", None)
     with pytest.raises(WrongState, match="its time was over"):
         desk.run(desk.queue.signal(job, "approved", b"yes"))
+    desk.queue.now -= 50  # somebody sets the clock back
     assert desk.ask(question) == Awaited("over", None)
     desk.settle("dead", "error", "E: x")
     with pytest.raises(WrongState, match="dead"):
