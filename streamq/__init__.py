@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streamq.errors import (
         Cancelled,
         Expired,
+        FlowFailed,
         JobFailed,
         JobNotFound,
         QueueFull,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
         WrongResults,
     )
     from streamq.events import Event
+    from streamq.flows.chains import Chain, Group, group
+    from streamq.flows.flow import Flow, Step
+    from streamq.flows.run import FlowState, Run
     from streamq.handlers import CallNext
     from streamq.job import Job, JobInfo, Progress
     from streamq.limits import Breaker, Limit
@@ -50,12 +54,17 @@ __all__ = [
     "Call",
     "CallNext",
     "Cancelled",
+    "Chain",
     "Config",
     "Context",
     "Dead",
     "Debounce",
     "Event",
     "Expired",
+    "Flow",
+    "FlowFailed",
+    "FlowState",
+    "Group",
     "Job",
     "JobFailed",
     "JobInfo",
@@ -71,6 +80,7 @@ __all__ = [
     "ResultGone",
     "ResultTimeout",
     "Retry",
+    "Run",
     "Schedule",
     "ScheduleInfo",
     "ScheduleNotFound",
@@ -78,6 +88,7 @@ __all__ = [
     "Snooze",
     "SoftTimeout",
     "State",
+    "Step",
     "StreamqError",
     "Strike",
     "Task",
@@ -86,10 +97,19 @@ __all__ = [
     "UniqueConflict",
     "WrongCall",
     "WrongResults",
+    "group",
     "resource",
 ]
 
 _HOMES = {
+    "group": "flows.chains",
+    "Step": "flows.flow",
+    "Run": "flows.run",
+    "Group": "flows.chains",
+    "FlowState": "flows.run",
+    "FlowFailed": "errors",
+    "Flow": "flows.flow",
+    "Chain": "flows.chains",
     "App": "app",
     "Backoff": "options",
     "BatchContext": "context",

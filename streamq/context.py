@@ -41,7 +41,8 @@ class Context(AsyncSteps):
     CancelledError then, sync ones should look at it between steps. ``enqueued_ms`` and ``deadline_ms`` (the hard
     timeout, or the deadline of the job when that is earlier) are milliseconds since 1970. ``tell`` and ``pack`` are the
     worker's: what is told is sent as it is, so a partial result is packed before; ``desk`` is where steps are noted.
-    ``lane`` is where it waited for its limits, ``cost`` what it was estimated to take there.
+    ``lane`` is where it waited for its limits, ``cost`` what it was estimated to take there. ``flow`` is the id of the flow
+    that it is part of.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Context(AsyncSteps):
     _steps: Journal | None = field(default=None, init=False, repr=False)
     lane: str | None = None
     cost: float = 1.0
+    flow: str | None = None
     _charged: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property

@@ -6,6 +6,7 @@ of a Lua function becomes: the first word of the error reply names the class (se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ConfigError",
     "ConnectionLost",
     "Expired",
+    "FlowFailed",
     "JobFailed",
     "JobNotFound",
     "KeyMissing",
@@ -201,6 +203,16 @@ class JobFailed(StreamqError):
             f"job {job_id} failed: {type_name}: {text}" if type_name else f"job {job_id} failed: {text}"
         )
         self.job_id, self.type_name, self.text, self.traceback = job_id, type_name, text, traceback
+
+
+class FlowFailed(StreamqError):
+    """The awaited flow did not complete. ``failed``: its steps that failed by themselves, with how."""
+
+    def __init__(self, flow_id: str, failed: Mapping[str, str]) -> None:
+        self.flow_id, self.failed = flow_id, dict(failed)
+        said = ", ".join(f"{name} is {how}" for name, how in list(failed.items())[:5])
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        super().__init__(f"flow {flow_id} did not complete: {said or 'it was cancelled'}{more}")
 
 
 class ResultGone(StreamqError, LookupError):

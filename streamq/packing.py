@@ -13,7 +13,7 @@ from streamq.protocol.enqueue import NewJob
 if TYPE_CHECKING:
     from streamq.task import Call, Task
 
-__all__ = ["packing", "packing_with"]
+__all__ = ["packed_with", "packing", "packing_with"]
 
 
 def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJob]:
@@ -32,6 +32,18 @@ def packing(task: Task[..., Any], queue: str = "") -> Callable[[Call[Any]], NewJ
         return packing_with(task, queue, *sending.told(task.name, arguments, parent, hooks))(call)
 
     return _in_lanes(sending.route, told)
+
+
+def packed_with(call: Call[Any], more: dict[str, Any], pairs: tuple[Argument, ...]) -> NewJob:
+    """One call packed with more than its task says: what it carries, and pairs for the server.
+
+    Raises PayloadTooLarge, and WrongCall for what cannot be packed.
+    """
+    task = call.task
+    arguments = task.signature.bind(*call.args, **call.kwargs)
+    carried, told = task.sending.told(task.name, arguments, current_job.get(), task.app.outgoing_hooks)
+    packed = packing_with(task, "", {**(carried or {}), **more}, (*told, *pairs))
+    return _in_lanes(task.sending.route, packed)(call)
 
 
 def _in_lanes(route: Route | None, pack: Callable[[Call[Any]], NewJob]) -> Callable[[Call[Any]], NewJob]:

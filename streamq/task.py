@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from inspect import isasyncgenfunction, isclass, iscoroutinefunction, isgeneratorfunction, unwrap
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from streamq.context import Context
 from streamq.errors import ConfigError
@@ -24,11 +24,12 @@ from streamq.resources import Resource
 from streamq.sender import Sender
 from streamq.sending import Sending
 from streamq.signature import CONTEXT, Signature, declared_signature
-from streamq.wire.convert import Converter, converter, result_type
+from streamq.wire.convert import Converter, converter, hints_of, result_type
 from streamq.wire.limits import check_task
 
 if TYPE_CHECKING:
     from streamq.app import App
+    from streamq.flows.chains import Chain
 
 __all__ = [
     "AsyncContextTask",
@@ -47,6 +48,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 _CALL_WORDS = tuple(CallWords.__annotations__)
 
@@ -81,12 +83,29 @@ class Call(Generic[R_co]):
         task = self.task
         return Job(task.app, f"{task.queue}-{await task.sender.aenqueue(self.new_job())}", task)
 
+    def then(self: Call[T], task: Task[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> Chain[R]:
+        """A chain: next comes ``task``, with what this returns as its first argument.
+
+        Raises WrongCall when the arguments do not fit.
+        """
+        return _chain_of(self).then(task, *args, **kwargs)
+
+    def followed_by(self, call: Call[R]) -> Chain[R]:
+        """A chain: next comes ``call``, when this has completed."""
+        return _chain_of(self).followed_by(call)
+
     def new_job(self, queue: str = "") -> NewJob:
         """The job as the server is sent it, for the task's queue or another one.
 
         Raises PayloadTooLarge, and WrongCall for what cannot be packed.
         """
         return packing(self.task, queue)(self)
+
+
+def _chain_of(call: Call[R]) -> Chain[R]:
+    from streamq.flows.chains import chain_of
+
+    return chain_of(call)
 
 
 class Task(Generic[P, R]):
@@ -210,6 +229,11 @@ class Task(Generic[P, R]):
     def returns(self) -> Any:
         """The type of the handler's result, or Any."""
         return result_type(self.typed)
+
+    @cached_property
+    def returns_as(self) -> Any:
+        """The annotation of the handler's result, or Any."""
+        return hints_of(self.fn).get("return", Any)
 
     @cached_property
     def pack_plain(self) -> Callable[[Call[Any]], NewJob]:

@@ -11,6 +11,7 @@ from typing import Any
 from streamq.app import App
 from streamq.config import Config
 from streamq.protocol.consume import Row
+from streamq.wire import Unpacked
 from streamq.worker.batch_plan import plan_of
 from streamq.worker.bench import Bench
 from streamq.worker.consumer import Consumer
@@ -97,6 +98,9 @@ class Workbench:
     async def body_of(self, seat: Seat) -> bytes:
         await asyncio.sleep(0)
         return self._app.payloads.pack("default", "large", (1,), {})
+
+    async def give(self, seat: Seat, opened: Unpacked) -> None:
+        raise AssertionError("no job here has parents")
 
     async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         raise AssertionError("no task here is isolated")

@@ -16,6 +16,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from streamq.context import current_job
+from streamq.flows.given import GIVEN
 from streamq.protocol.consume import RECORD, Row
 from streamq.protocol.strikes import Strike
 from streamq.worker.batch_plan import BatchPlan
@@ -342,6 +343,8 @@ class Bench:
                 raise Struck(strike)
         opened = plan.open(body)
         runner.allow(plan, opened.options)
+        if GIVEN in opened.options:
+            await self._outside.give(runner, opened)
         if plan.in_bulk:
             run = self.hop(runner, plan, plan.call, opened.args, opened.kwargs)
         else:

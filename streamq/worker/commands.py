@@ -1,5 +1,5 @@
 """What the server tells a worker beside deliveries: that a running job should stop, that one died of which
-nobody told, or that a schedule is due.
+nobody told, that a schedule is due, or that messages to other shards are to be carried.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from streamq.protocol.inspect import job as look_at
 from streamq.worker.bench import Bench
 from streamq.worker.endings import unbegun
 from streamq.worker.notices import Notices
+from streamq.worker.relay import Relay
 from streamq.worker.ticks import Ticks
 from streamq.worker.verdict import Verdict
 
@@ -30,9 +31,10 @@ class Commands:
         notices: Notices,
         send: Callable[[Call[Any]], asyncio.Future[Any]],
         ticks: Ticks,
+        relay: Relay,
     ) -> None:
         self._anchor, self._place, self._bench = anchor, place, bench
-        self._notices, self._send, self._ticks = notices, send, ticks
+        self._notices, self._send, self._ticks, self._relay = notices, send, ticks, relay
 
     def obey(self, command: str) -> None:
         """Do as the server says; a word that only newer workers know is logged."""
@@ -43,6 +45,8 @@ class Commands:
                 self._tell_of_death(job)
             case ["tick", schedule]:
                 self._ticks.due(schedule)
+            case ["relay"]:
+                self._relay.start()
             case ["strikes"]:
                 pass  # they were read before what came with the command began
             case _:

@@ -7,6 +7,7 @@ from typing import Any
 from streamq.errors import BadPayload, KeyMissing, PayloadTooLarge
 from streamq.protocol.consume import Row
 from streamq.worker.deadlines import TooLate
+from streamq.worker.inputs import Unmet, Unusable
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import is_misfit, keeps, ttl_of, was_entered
 from streamq.worker.seat import FOREVER, Lot, Seat
@@ -96,6 +97,10 @@ def _verdict(seat: Seat, error: BaseException, *, is_own: bool = False) -> Verdi
         return expired(str(error))
     if isinstance(error, Struck):
         return struck(error.strike)
+    if isinstance(error, Unmet):
+        return Verdict("skip", reason=str(error))
+    if isinstance(error, Unusable):
+        return Verdict("dead", reason="what its parents left cannot be used", fault=fault_of(error))
     if isinstance(error, UnknownTask):
         return unknown(str(error))
     if seat.plan is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streamq.context import Context
+from streamq.flows.given import flow_of
 from streamq.protocol.keys import JobId
 from streamq.worker.distant import DistantDesk, Place
 from streamq.worker.seat import FOREVER
@@ -89,6 +90,7 @@ class StandIn:
             ),
             lane=errand.lane,
             cost=errand.cost,
+            flow=flow_of(errand.carried),
         )
 
     def _suspend(self, what: str) -> None:

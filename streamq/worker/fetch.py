@@ -22,7 +22,7 @@ from streamq.protocol import Call
 from streamq.protocol.consume import Taken, report, take
 from streamq.protocol.keys import wake_channel
 from streamq.ticks.release import Release
-from streamq.wire import Payloads
+from streamq.wire import Payloads, Unpacked
 from streamq.worker.appetite import Appetite, GroupAppetite
 from streamq.worker.bell import Bell
 from streamq.worker.bench import Bench
@@ -30,6 +30,7 @@ from streamq.worker.commands import Commands
 from streamq.worker.consumer import Consumer
 from streamq.worker.desk import Counter, SeatDesk
 from streamq.worker.endings import unbegun
+from streamq.worker.inputs import Inputs
 from streamq.worker.isolate import Isolation
 from streamq.worker.membership import Membership
 from streamq.worker.notices import Notices
@@ -37,6 +38,7 @@ from streamq.worker.outbox import Batch, Ending
 from streamq.worker.page import Section
 from streamq.worker.pauses import Pauses
 from streamq.worker.plan import Plan
+from streamq.worker.relay import Relay
 from streamq.worker.rows import deliveries
 from streamq.worker.seat import Lot, Seat
 from streamq.worker.settling import Refused, Settling
@@ -97,7 +99,11 @@ class Fetch:
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
         self._ticks = Ticks(post.anchor, post.queue, release, payloads, notices, self.send)
-        self._commands = Commands(post.anchor, post.place, self.bench, notices, self.send, self._ticks)
+        self._relay = Relay(post.anchor, config.namespace, engine, notices)
+        self._inputs = Inputs(post.anchor, payloads, self._connected)
+        self._commands = Commands(
+            post.anchor, post.place, self.bench, notices, self.send, self._ticks, self._relay
+        )
         self._counter = Counter(post.anchor, self._connected, self._is_lost)
         groups = self.bench.groups
         self._appetite = Appetite(clock()) if groups is None else GroupAppetite(clock(), groups)
@@ -121,6 +127,7 @@ class Fetch:
                 await asyncio.sleep(pauses.next())
         self._bell.silence()
         self.bench.threads.close()
+        await self._relay.close()
 
     def stop(self) -> None:
         """Take nothing more; what runs is finished, with groups that gather; what has not begun is handed back."""
@@ -216,6 +223,10 @@ class Fetch:
     async def body_of(self, seat: Seat) -> bytes:
         """The payload of a job that is kept apart from its entry."""
         return await self._members.body_of(seat, self._connected)
+
+    async def give(self, seat: Seat, opened: Unpacked) -> None:
+        """Put into a job's arguments what its parents left. Raises Unmet when it is not to run."""
+        await self._inputs.give(seat, opened)
 
     async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run a handler in a process of its own."""

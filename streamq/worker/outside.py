@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from streamq.wire import Unpacked
 from streamq.worker.desk import SeatDesk
 from streamq.worker.outbox import Ending
 from streamq.worker.plan import Plan
@@ -31,6 +32,9 @@ class Outside(Protocol):
     async def body_of(self, seat: Seat) -> bytes:
         """The payload of a job that is kept apart from its entry."""
         ...
+
+    async def give(self, seat: Seat, opened: Unpacked) -> None:
+        """Put into a job's arguments what its parents left. Raises Unmet when it is not to run."""
 
     async def isolate(self, seat: Seat, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run a handler in a process of its own."""

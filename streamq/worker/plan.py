@@ -145,7 +145,7 @@ class Plan:
         return lambda seat, args, kwargs: hop(seat, self, call, args, kwargs)
 
 
-NO_OPTIONS = frozenset({"headers", "parent", "schedule", "scheduled"})  # what payloads carry besides
+NO_OPTIONS = frozenset({"headers", "parent", "schedule", "scheduled", "flow"})  # what payloads carry besides
 
 
 def ttl_of(options: TaskOptions) -> int | None:

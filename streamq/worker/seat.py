@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamq.context import Context, Running
+from streamq.flows.given import flow_of
 from streamq.journal import Desk
 from streamq.protocol.consume import RECORD, Row
 from streamq.worker.deadlines import refuse_late
@@ -212,6 +213,7 @@ class Seat:
                 desk=self.open_desk,
                 lane=self.lane,
                 cost=cost_of(self.row),
+                flow=flow_of(self.carried),
             )
         return self.context
 
