@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from streamq.protocol.call import Argument, Call, Flow
-from streamq.protocol.replies import flag, integer, pairs, parts, text
+from streamq.protocol.replies import flag, integer, pairs, parts, text, unexpected
 
 __all__ = [
     "DESCRIBED",
@@ -18,6 +18,7 @@ __all__ = [
     "Message",
     "Row",
     "cancel_flow",
+    "cancel_step",
     "commit",
     "describe",
     "flow",
@@ -109,11 +110,16 @@ def commit(anchor: str, now: int, flow_id: str, rows: Sequence[Row] = ()) -> Cal
     return Call("flow_commit", anchor, (now, flow_id, *_flat(rows)), flag)
 
 
+def cancel_step(anchor: str, now: int, flow_id: str, cursor: str = "-") -> Call[str]:
+    """Cancel some of a flow's jobs; where the next step starts (empty: done)."""
+    return Call("flow_cancel", anchor, (now, flow_id, cursor), text)
+
+
 def cancel_flow(anchor: str, now: int, flow_id: str) -> Flow[None]:
     """Cancel what has not ended, in steps; what was done is undone."""
     cursor = "-"
     while cursor:
-        cursor = yield Call("flow_cancel", anchor, (now, flow_id, cursor), text)
+        cursor = yield cancel_step(anchor, now, flow_id, cursor)
 
 
 def revive(anchor: str, now: int, jobs: Sequence[tuple[str, str]]) -> Call[bool]:
@@ -212,11 +218,15 @@ def _job(row: Any) -> FlowJob:
     job, role, said, status, ended = map(text, parts(row, 5)[:5])
     status, by_parents = status.removeprefix("-"), status.startswith("-")
     is_over = status not in {"", "open"}
-    return FlowJob(job, role, said, status if is_over else "", by_parents, int(ended) if is_over else None)
+    return FlowJob(
+        job, role, said, status if is_over else "", by_parents, integer(ended) if is_over else None
+    )
 
 
 def _messages(reply: Any) -> list[Message]:
     flat = parts(reply, 0)
+    if len(flat) % 7 or not all(isinstance(part, bytes) for part in flat):
+        raise unexpected(reply, "messages of seven parts")
     return [
         Message(text(flat[i]), text(flat[i + 1]), tuple(flat[i + 2 : i + 7])) for i in range(0, len(flat), 7)
     ]

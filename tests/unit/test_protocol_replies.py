@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, inspect, journal, limits, results, schedules, strikes
+from streamq.protocol import Call, consume, control, flows, inspect, journal, limits, results, schedules, strikes
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
@@ -78,6 +78,18 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (schedules.checked(A, 0, "s", 5), 1),
     (schedules.offer(A, 0, "shop", "d"), [b"apply", 17]),
     (schedules.keep(A, 0, "shop", "d", ["s"]), 2),
+    (flows.reserve(A, 0, 2), b"17-3"),
+    (flows.open_flow(A, 0, "order", 1000, 2), b"17-3"),
+    (flows.describe(A, 0, "0-17-3", [("main", "mail-5-1-1", "[]")]), 1),
+    (flows.commit(A, 0, "0-17-3"), 1),
+    (flows.cancel_step(A, 0, "0-17-3"), b"17"),
+    (flows.revive(A, 0, [("5-1-1", "-")]), 1),
+    (flows.flow(A, 0, "0-17-3"), [b"name", b"order", b"state", b"running"]),
+    (flows.flows(A, 0), [b"", [b"id", b"0-17-3", b"name", b"order"]]),
+    (flows.jobs_page(A, 0, "0-17-3"), [b"17", [b"mail-5-1-1", b"main", b"[]", b"-skipped", b"18"]]),
+    (flows.outbox(A, 0), [b"17-4", b"post", b"close", b"mail-5-1-1", b"completed", b"r", b"post-5-1-1"]),
+    (flows.hear(A, 0, [flows.Message("17-4", "mail", (b"cancel", b"mail-5-1-1", b"-", b"", b""))]), 1),
+    (flows.relayed(A, 0, [flows.Message("17-4", "post", ())]), 0),
     (strikes.strike(A, 0, "s1", "send", {}, {}), 1),
     (strikes.unstrike(A, 0, "s1"), 1),
     (strikes.strikes(A), [[b"s1", 3, b"task", b"send", b"at", b"17", b"until", b"18", b"where to", b"x"]]),
