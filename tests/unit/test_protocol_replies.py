@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamq.errors import ProtocolError
-from streamq.protocol import Call, consume, control, flows, inspect, journal, limits, results, schedules, strikes
+from streamq.protocol import (
+    Call,
+    consume,
+    control,
+    flows,
+    inspect,
+    journal,
+    limits,
+    results,
+    schedules,
+    strikes,
+)
 from streamq.protocol.enqueue import NewJob, enqueue
 
 A = "sq:{mail}"
