@@ -35,6 +35,8 @@ local SWITCHES = {
   'schedules',
   'parents', 'closing', 'outbox',
 }
+local NONE = {__index = {}}
+for i = 1, #SWITCHES do NONE.__index[SWITCHES[i]] = 0 end
 
 local function read_switches(c)
   local m = redis.call('HMGET', c.meta, 'paused', unpack(SWITCHES))
@@ -66,7 +68,7 @@ function sq.look(anchor, asked)
     swept = tonumber(m[11] or 0), enqueued = tonumber(m[12] or 0), paused = false,
     counted = {}, adding = {},
   }
-  for _, name in ipairs(SWITCHES) do c[name] = 0 end
+  setmetatable(c, NONE)
   if m[10] and m[10] ~= '0' then read_switches(c) end
   if c.flow > 0 then sq.begin_flow(c) end
   return c
