@@ -75,17 +75,22 @@ local function own_words(c, keys)
   return words
 end
 
--- The words of a key's class, ended by a blank.
-local function words_of_class(c, key)
-  local colon = string.find(key, ':', 1, true)
-  if not colon then return '' end
-  local class = string.sub(key, 1, colon) .. '*'
+-- The words of a class that is named with its colon, ended by a blank.
+local function words_of_class(c, class)
   if not c.classes[class] then
     local words
-    if c.words then words = c.words[class] else words = redis.call('HGET', c.anchor .. ':limits', class) end
+    if c.words then words = c.words[class .. '*'] else words = redis.call('HGET', c.anchor .. ':limits', class .. '*') end
     c.classes[class] = words and words .. ' ' or ''
   end
   return c.classes[class]
+end
+
+-- What a key with these words of its own says, its class included.
+local function rule_for(c, key, own)
+  local colon = string.find(key, ':', 1, true)
+  if not colon then return rule_of(own or '') end
+  local words = words_of_class(c, string.sub(key, 1, colon))
+  return rule_of(own and words .. own or words)
 end
 
 local function read_state(limit, text)
@@ -109,8 +114,8 @@ end
 local function load_some(c, need)
   local words, states = own_words(c, need), redis.call('HMGET', c.anchor .. ':state', unpack(need))
   for i, key in ipairs(need) do
-    local rule = rule_of(words_of_class(c, key) .. (words[i] or ''))
-    local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.now}, UNTOUCHED)
+    local rule = rule_for(c, key, words[i])
+    local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.now, has_changed = false}, UNTOUCHED)
     if states[i] then
       read_state(limit, states[i])
       refill(c, limit)

@@ -23,7 +23,11 @@ end
 
 -- The keys of a lane's name in their order; `metered` of those that count the job's own cost.
 function sq.keys_of(name)
-  if not string.find(name, '[|*!]') then return {name} end
+  if not string.find(name, '[*!]') then
+    local bar = string.find(name, '|', 1, true)
+    if not bar then return {name} end
+    if not string.find(name, '|', bar + 1, true) then return {string.sub(name, 1, bar - 1), string.sub(name, bar + 1)} end
+  end
   local keys, metered = {}, nil
   for key, star in string.gmatch(name, '([^|*!]+)(%*?)') do
     keys[#keys + 1] = key
@@ -66,25 +70,25 @@ local function tail_of(c, lane) return c.anchor .. ':lane:' .. lane.id end
 local function is_deep(lane) return string.byte(lane.text, -1) == 43 end
 local function goes_by_deadline(id) return string.byte(id, -1) == 33 end
 
+local function load_some(c, ids)
+  for i, text in ipairs(redis.call('HMGET', c.anchor .. ':lanes', unpack(ids))) do
+    local id = ids[i]
+    local lane = {id = id, text = text or '', pos = 1, limits = false, weight = false, has_changed = false, time = 0, share = 0}
+    if not text then lane.is_new = true end               -- eight fields fit into a small table, so what is rare is left out
+    if goes_by_deadline(id) then lane.by_deadline = true end
+    c.lanes[id] = lane
+  end
+end
+
 -- The lanes by id; their limits are loaded when they are served.
 function sq.load_lanes(c, ids)
   local need = {}
   for _, id in ipairs(ids) do
-    if not c.lanes[id] then
-      need[#need + 1] = id
-      c.lanes[id] = true
-    end
+    if not c.lanes[id] then need[#need + 1] = id end
   end
-  for from = 1, #need, sq.MOST do
-    local some = {unpack(need, from, math.min(from + sq.MOST - 1, #need))}
-    for i, text in ipairs(redis.call('HMGET', c.anchor .. ':lanes', unpack(some))) do
-      local id = some[i]
-      local lane = {id = id, text = text or '', pos = 1}
-      if not text then lane.is_new = true end
-      if goes_by_deadline(id) then lane.by_deadline = true end
-      c.lanes[id] = lane
-    end
-  end
+  if #need > sq.MOST then
+    for from = 1, #need, sq.MOST do load_some(c, {unpack(need, from, math.min(from + sq.MOST - 1, #need))}) end
+  elseif #need > 0 then load_some(c, need) end
 end
 
 function sq.lane(c, id)
@@ -95,35 +99,41 @@ end
 function sq.level_of(lane) return string.sub(lane.id, 1, 1) end
 function sq.name_of(lane) return string.sub(lane.id, 3) end
 
--- Of each lane the limits that say anything, in the order of its keys, as lane[1] … lane[n]; and its weight: that of the first
--- key that has one. `counts`: deliveries have to be remembered.
-function sq.load_rules(c, lanes)
-  local keys, fresh = {}, {}
-  for _, lane in ipairs(lanes) do
-    if not lane.weight then
-      local names, metered = sq.keys_of(string.sub(lane.id, 3))
-      local n = #fresh
-      fresh[n + 1], fresh[n + 2], fresh[n + 3] = lane, names, metered or false
-      for j = 1, #names do keys[#keys + 1] = names[j] end
-    end
-  end
-  sq.load_limits(c, keys)
-  for i = 1, #fresh, 3 do
-    local lane, names, metered = fresh[i], fresh[i + 1], fresh[i + 2]
-    for j, key in ipairs(names) do
-      local limit = c.limits[key]
-      if not limit.says_nothing then
-        lane[#lane + 1] = limit
-        if limit.rule.counts or limit.phase ~= 0 then lane.counts = true end
-        lane.weight = lane.weight or limit.rule.weight
-        if metered and metered[j] then
-          lane.metered = lane.metered or {}
-          lane.metered[#lane] = true
-        end
+-- Puts limits in place of the keys in `keys`; those that say nothing go.
+local function resolve(c, lane, keys, metered)
+  local n = 0
+  for j = 1, #keys do
+    local limit = c.limits[keys[j]]
+    keys[j] = nil
+    if not limit.says_nothing then
+      n = n + 1
+      keys[n] = limit
+      lane.weight = lane.weight or limit.rule.weight
+      if limit.rule.counts or limit.phase ~= 0 then lane.counts = true end
+      if metered and metered[j] then
+        lane.metered = lane.metered or {}
+        lane.metered[n] = true
       end
     end
-    lane.weight = lane.weight or 1
   end
+  lane.limits, lane.weight = keys, lane.weight or 1
+end
+
+-- Of each lane the limits that say anything, in the order of its keys; its weight, that of the first key that has one; whether its
+-- deliveries have to be remembered (`counts`).
+function sq.load_rules(c, lanes)
+  local all, fresh = {}, {}
+  for _, lane in ipairs(lanes) do
+    if not lane.limits then
+      local n = #fresh
+      local keys, metered = sq.keys_of(string.sub(lane.id, 3))
+      fresh[n + 1], fresh[n + 2], fresh[n + 3] = lane, keys, metered or false
+      for j = 1, #keys do all[#all + 1] = keys[j] end
+      lane.limits = keys
+    end
+  end
+  sq.load_limits(c, all)
+  for i = 1, #fresh, 3 do resolve(c, fresh[i], fresh[i + 1], fresh[i + 2]) end
 end
 
 -- What a job of this cost costs at the lane's j-th limit.

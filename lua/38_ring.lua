@@ -81,7 +81,7 @@ function sq.leave_if_empty(c, lane)
   local level = sq.level_of(lane)
   if redis.call('ZREM', sq.ring_key(c, level), lane.id) == 1 then return touch(c, level) end
   sq.load_rules(c, {lane})
-  for _, limit in ipairs(lane) do
+  for _, limit in ipairs(lane.limits) do
     if string.find(limit.rooms, level, 1, true) then sq.leave_room(c, level, {lane.id}, limit) end
   end
 end

@@ -18,7 +18,7 @@ local function set_shares(candidates, want)
   end
 end
 
--- The first ones of a ring or room: lanes, and groups as {id, key}; each with its time. `ids` gathers those of lanes.
+-- The first ones of a ring or room: lanes, and groups as {id, key}; each with its time. How many of them are lanes.
 local function candidates_of(c, set, most)
   local found, ids, list = redis.call('ZRANGE', set, 0, most - 1, 'WITHSCORES'), {}, {}
   for i = 1, #found, 2 do
@@ -26,26 +26,24 @@ local function candidates_of(c, set, most)
   end
   sq.load_lanes(c, ids)
   for i = 1, #found, 2 do
-    local x = string.byte(found[i]) == 61 and {id = found[i], key = string.sub(found[i], 2)} or c.lanes[found[i]]
-    x.time, x.share = tonumber(found[i + 1]), 0
-    list[#list + 1] = x
+    local x = c.lanes[found[i]] or {id = found[i], key = string.sub(found[i], 2)}
+    x.time, x.share, list[(i + 1) / 2] = tonumber(found[i + 1]), 0, x
   end
   return list, #ids
 end
 
 -- The limit that is closed to a job of this lane, and until when; nil when all are open.
 local function first_closed(c, lane, cost)
-  for j = 1, #lane do
-    local till = sq.closed_until(c, lane[j], sq.price(lane, j, cost))
-    if till ~= nil then return lane[j], till end
+  for j, limit in ipairs(lane.limits) do
+    local till = sq.closed_until(c, limit, sq.price(lane, j, cost))
+    if till ~= nil then return limit, till end
   end
 end
 
 -- Wider limits come later in a lane's keys: whoever queues there was before us. `from`: the limit whose turn it is.
 local function first_queue(lane, from)
   local has_passed = from == nil
-  for j = 1, #lane do
-    local limit = lane[j]
+  for _, limit in ipairs(lane.limits) do
     if has_passed and limit.rooms ~= '' and string.find(limit.rooms, sq.level_of(lane), 1, true) then return limit end
     has_passed = has_passed or limit == from
   end
@@ -55,8 +53,8 @@ end
 local function marks_of(lane)
   local marks = ''
   if not lane.counts then return marks end
-  for j = 1, #lane do
-    local mark = sq.mark_of(lane[j])
+  for _, limit in ipairs(lane.limits) do
+    local mark = sq.mark_of(limit)
     if mark then marks = marks == '' and mark or marks .. ',' .. mark end
   end
   return marks
@@ -97,7 +95,7 @@ local function admit_alike(c, lane, k, job, behind, out)
     local _
     job, _, behind = next_job(c, lane)
   end
-  for j = 1, #lane do sq.charge(c, lane[j], n, n) end
+  for _, limit in ipairs(lane.limits) do sq.charge(c, limit, n, n) end
   sq.change_lane(c, lane)
   return n
 end
@@ -106,13 +104,13 @@ end
 local function admit_one(c, lane, job, cost, behind, out)
   local i = #out
   out[i + 1], out[i + 2], out[i + 3] = job, marks_of(lane), lane
-  for j = 1, #lane do sq.charge(c, lane[j], 1, sq.price(lane, j, cost)) end
+  for j, limit in ipairs(lane.limits) do sq.charge(c, limit, 1, sq.price(lane, j, cost)) end
   sq.step_past(c, lane, behind)
   return 1
 end
 
 local function room_of(c, lane, k)
-  for j = 1, #lane do k = sq.room_for(c, lane[j], k) end
+  for _, limit in ipairs(lane.limits) do k = sq.room_for(c, limit, k) end
   return k
 end
 
@@ -232,7 +230,7 @@ end
 -- An admitted job that is not there any more (a stranger took it) gives everything back.
 local function undo(c, marks, lane)
   for key in string.gmatch(marks, '[^,!]+') do sq.discharge(c, c.limits[key], nil, false) end
-  for _, limit in ipairs(lane) do sq.refund(c, limit, 1) end
+  for _, limit in ipairs(lane.limits) do sq.refund(c, limit, 1) end
   sq.count(c, 'purged', 1)
 end
 

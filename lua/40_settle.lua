@@ -153,8 +153,8 @@ local function back_into_lane(c, job, delay, closes)
   if c.flow == 0 or not r[1] then return false end
   local lane, has_closed = sq.lane(c, sq.lane_id(r[3], r[1])), false
   sq.load_rules(c, {lane})
-  for j, limit in ipairs(lane) do
-    if closes(limit, j == #lane) then
+  for j, limit in ipairs(lane.limits) do
+    if closes(limit, j == #lane.limits) then
       sq.shut(c, limit, delay)
       has_closed = true
     end

@@ -55,7 +55,7 @@ end
 local function drop_oldest(c, lane, most)
   for _ = 1, most do
     local is_over = false
-    for _, limit in ipairs(lane) do
+    for _, limit in ipairs(lane.limits) do
       local rule = limit.rule
       is_over = is_over or rule.over == 'drop' and (limit.queued > (rule.most or 1e15) or limit.bytes > (rule.bytes or 1e15))
     end

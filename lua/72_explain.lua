@@ -102,7 +102,7 @@ local function say_lane(c, id, at, say)
   sq.load_rules(c, {lane})
   local strike = c.strikes > 0 and string.match(redis.call('HGET', sq.record(c, id), 'reason') or '', '^strike (%w+)$')
   if strike then sq.say_struck(c, strike, say) elseif c.strikes > 0 then sq.say_strikes(c, at.task, say) end
-  for j, one in ipairs(lane) do say_limit(c, one, sq.price(lane, j, tonumber(at.cost or 1)), say) end
+  for j, one in ipairs(lane.limits) do say_limit(c, one, sq.price(lane, j, tonumber(at.cost or 1)), say) end
 end
 
 -- How many jobs of its level stand before it (counted up to 1,000), and which levels may go first.

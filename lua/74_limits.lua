@@ -87,7 +87,7 @@ function sq.place_of(c, lane)
   local level = sq.level_of(lane)
   if redis.call('ZSCORE', sq.ring_key(c, level), lane.id) then return 'ring' end
   sq.load_rules(c, {lane})
-  for _, one in ipairs(lane) do
+  for _, one in ipairs(lane.limits) do
     if redis.call('ZSCORE', sq.room_key(c, level, one), lane.id) then return one.key, one end
   end
   return ''
