@@ -7,6 +7,7 @@
 local CLAIM = 2000               -- ms that a schedule is left to the worker that was told of it
 local TOLD = 50                  -- schedules that one take tells of
 local FIRES = 1000               -- times that are remembered of a schedule
+local LATE = 'nobody ticked it in time'
 local OPEN = 16                  -- jobs of a schedule that are looked after
 
 -- Adds `tick <name>` to what the caller is told, for each due schedule that nobody else was told of.
@@ -87,6 +88,7 @@ end
 -- With a grace: by when this run has to be complete. One run at a time is watched. `why` it cannot be, where that is known.
 local function watch_run(c, name, r, fire, job, why)
   if not r.grace or r.check_at then return end
+  if why == '' and fire + r.grace < c.now then why = LATE end
   redis.call('HSET', sq.schedule_key(c, name), 'check_at', fire + r.grace, 'check_run', fire, 'check_job', job, 'check_why', why)
 end
 
@@ -126,7 +128,7 @@ local function tick(anchor, args)
   local outcome, said = 'missed', ''
   if fire ~= '-' then outcome, said = run_beside(c, name, fire, job, r) end
   note_outcome(c, name, r, fire, outcome, said)
-  if missed ~= '-' then watch_run(c, name, r, missed, '', 'nobody ticked it in time')
+  if missed ~= '-' then watch_run(c, name, r, missed, '', LATE)
   elseif fire ~= '-' then watch_run(c, name, r, fire, outcome == 'added' and said or '', outcome == 'skipped' and said or '') end
   if args[5] ~= expected then sq.move_schedule(c, name, next_run, due) end
   finish(c, name)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from streamq.errors import ConfigError, StreamqError
 from streamq.protocol import Argument
 from streamq.protocol.enqueue import NewJob
 from streamq.protocol.replies import text
 from streamq.protocol.schedules import Fields
-from streamq.schedules import Blackout, Window, parse
+from streamq.schedules import Blackout, Timetable, Window, parse
 from streamq.ticks.planning import Times
 from streamq.ticks.policies import Policies
 from streamq.wire import Payloads
@@ -67,7 +67,7 @@ class Stored:
     def times(self) -> Times:
         """Its times. Raises ConfigError when this version of streamq does not understand them."""
         try:
-            timetable = parse(self.fields["expression"])
+            timetable = _timetable(self.fields["expression"])
             window = _read_window(self.fields)
         except ConfigError as error:
             raise ConfigError(f"schedule {self.name} of queue {self.queue}: {error}") from error
@@ -90,6 +90,12 @@ class Stored:
         """A field that is a time, in milliseconds; None when it is not there."""
         value = self.fields.get(field)
         return None if value is None else int(value)
+
+
+@lru_cache(maxsize=1000)
+def _timetable(written: str) -> Timetable:
+    """Reading takes 0.2 to 0.6 ms (2026-11-24), and the same few are ticked again and again."""
+    return parse(written)
 
 
 def _window_fields(window: Window) -> dict[str, str]:

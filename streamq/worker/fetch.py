@@ -270,6 +270,7 @@ class Fetch:
                 await self._rest()
             await asyncio.gather(*self._spending.flush())
             await self._report(link)
+            await self._ticks.finish()
             await self._members.leave(link)
         finally:
             self._link = None

@@ -26,6 +26,7 @@ __all__ = ["Ticks"]
 
 OFFER_EVERY = 30.0  # seconds; the server takes a version for gone after three times that
 OFFER_AGAIN = 1.0  # seconds after an offer that could not be made
+LEAVE_WITHIN = 1.0  # seconds for what is under way when the worker leaves
 
 R = TypeVar("R")
 
@@ -47,7 +48,7 @@ class Ticks:
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = Repeats()
-        self._offer_at = 0.0
+        self._offer_at, self._is_older = 0.0, False
 
     async def run(self, call: Call[R]) -> R:
         """Carry one call on the queue's connection."""
@@ -64,6 +65,11 @@ class Ticks:
         if self._release is not None and now >= self._offer_at:
             self._offer_at = now + OFFER_EVERY
             self._begin(self._offer(self._release, now))
+
+    async def finish(self) -> None:
+        """Let what is under way end, if it does so soon; the rest is for others."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LEAVE_WITHIN)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -102,6 +108,10 @@ class Ticks:
     def _synced(self, release: Release, synced: Synced) -> None:
         if synced.verdict == "nothing":
             self._release = None
+        if synced.verdict == "older" and not self._is_older:
+            hint = "they come back when no worker has the newer ones; two Apps of one name need names of their own"
+            self._notices.said("schedule.newer_declarations_hold", app=release.app, hint=hint)
+        self._is_older = synced.verdict == "older"
         if synced.verdict == "apply":
             self._notices.said(
                 "schedule.declared", app=release.app, kept=len(synced.kept), removed=synced.removed

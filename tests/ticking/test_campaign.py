@@ -10,10 +10,10 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 
-def campaign(*arguments: str) -> subprocess.CompletedProcess[str]:
+def campaign(arguments: str) -> subprocess.CompletedProcess[str]:
     """It forks, so it runs as a program of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "ticking", *arguments],
+        [sys.executable, "-m", "ticking", *arguments.split()],
         env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
@@ -23,11 +23,11 @@ def campaign(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_time_gets_one_job_while_schedulers_are_killed() -> None:
-    done = campaign("--processes", "3", "--schedules", "60", "--hours", "1", "--speed", "900")
+    done = campaign("--processes 3 --schedules 60 --hours 1 --speed 900")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_campaign_sees_planted_bugs() -> None:
-    done = campaign(*["--processes", "3", "--schedules", "80", "--hours", "0.5", "--speed", "700", "--pause", "0.02", "--plant", "all"])
+    done = campaign("--processes 3 --schedules 80 --hours 0.5 --speed 700 --pause 0.02 --plant all")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": seen") == 3

@@ -24,6 +24,8 @@ from streamq import (
     QueueFull,
     RateLimited,
     Retry,
+    Schedule,
+    ScheduleInfo,
     Snooze,
     Throttle,
     Unique,
@@ -320,11 +322,33 @@ assert_type(app.strikes.add(send_email, where={"to": "a@b.c"}, for_="1h", note="
 assert_type([strike.until for strike in app.strikes.list()], list[datetime | None])
 
 
+# Schedules
+
+
+@app.schedule("every weekday at 9am Europe/Rome", missed="latest", overlap="skip", gap="shift", fold="first")
+@app.task
+async def digest() -> int:
+    return 1
+
+
+monthly = app.schedule(
+    "first monday of the month at noon", report.call(7), name="monthly", grace="1h", most=None
+)
+assert_type(monthly, Schedule)
+assert_type(digest.enqueue(), Job[int])
+assert_type(app.schedules.put("tomorrow at 5pm", report.call(7), blackouts=["weekends"], jitter=5), Schedule)
+assert_type(app.schedules.named("monthly").info(), ScheduleInfo)
+assert_type(list(app.schedules.list("mail")), list[ScheduleInfo])
+assert_type(monthly.info().next_run_ms, int | None)
+
+
 # Calling and awaiting
 
 
 async def main(ctx: Context) -> None:
     await app.limiter("openai").aacquire()
+    assert_type(ctx.scheduled_at, datetime | None)
+    await (await app.schedules.aput("every hour", report.call(7))).apause("why")
     await app.limits().aset("openai", "slots off")
     assert_type(await send_email("a"), bool)
     await index([{"a": 1}])

@@ -150,6 +150,12 @@ Unique(by="to", on_conflict="replace", replace="tags")  # refused: not a part th
 Throttle("5m", by="to", on_conflict="latest")  # refused: in a window the first call wins
 app.task(debounce="2s")  # refused: a duration is no rule
 
+app.schedule("every hour", send_email)  # refused: a task where its call is due
+app.schedule("every hour", send_email.call("a"), overlap="never")  # refused: not a policy
+app.schedule("every hour", send_email.call("a"), every=5)  # refused: unknown option of a schedule
+app.schedule(3600, send_email.call("a"))  # refused: a time that is no text
+app.schedules.put("every hour", send_email.call("a"), start="tomorrow")  # refused: a moment as text
+
 Limit("openai", 5)  # refused: a rate that is no text
 Limit("openai", "5/s", over="wait")  # refused: not a thing to do with one too many
 Limit("openai", slots="three")  # refused: slots as text

@@ -226,8 +226,8 @@ def test_a_run_that_is_not_complete_by_its_grace_is_told_once(app: App) -> None:
 
     async def scene() -> None:
         async with working(app):
-            schedule = await app.schedules.aput("every 1 hour", hang.call(), grace=0.1, note="the books")
-            await make_due(app, "hang", datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1))
+            schedule = await app.schedules.aput("every 1 hour", hang.call(), grace=1.5, note="the books")
+            await make_due(app, "hang", datetime.now(UTC).replace(microsecond=0))
 
             async def was_told() -> bool:
                 return len(told) > 0
@@ -245,6 +245,28 @@ def test_a_run_that_is_not_complete_by_its_grace_is_told_once(app: App) -> None:
         return (await app.job(job).astatus()).value == "active"
 
     asyncio.run(scene())
+
+
+def test_a_time_that_was_ticked_after_its_grace_is_told_however_fast_its_job_is(app: App) -> None:
+    told: list[Event] = []
+    app.on("schedule.missed")(told.append)
+
+    @app.task
+    async def quick() -> None: ...
+
+    async def scene() -> None:
+        async with app:
+            await app.schedules.aput("every 1 hour", quick.call(), grace="10m")
+            await make_due(app, "quick", whole_minute(30))
+            async with working(app):
+
+                async def was_told() -> bool:
+                    return len(told) > 0
+
+                await until(was_told)
+
+    asyncio.run(scene())
+    assert [event.fields["why"] for event in told] == ["nobody ticked it in time"]
 
 
 def test_a_schedule_is_paused_resumed_explained_and_removed(app: App) -> None:
