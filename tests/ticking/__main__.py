@@ -19,10 +19,21 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=10, help="of virtual time")
     parser.add_argument("--speed", type=float, default=500, help="virtual seconds in a real one")
     parser.add_argument("--pause", type=float, default=0.2, help="real seconds between two kills, about")
+    parser.add_argument(
+        "--restart", type=float, default=0, help="real seconds between two kills of the server; 0: never"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plant", nargs="+", help="planted bugs by name, or all")
     chosen = parser.parse_args()
-    scale = Scale(chosen.processes, chosen.schedules, chosen.hours, chosen.speed, chosen.pause, chosen.seed)
+    scale = Scale(
+        chosen.processes,
+        chosen.schedules,
+        chosen.hours,
+        chosen.speed,
+        chosen.pause,
+        chosen.restart,
+        chosen.seed,
+    )
     if not chosen.plant:
         verdict = run(chosen.server, scale)
         print(verdict)

@@ -42,13 +42,15 @@ CALM = 8.0  # seconds of real time in which all that is due must be ticked at th
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """``speed``: virtual seconds in a real one. ``pause``: real seconds between two kills, about."""
+    """``speed``: virtual seconds in a real one. ``pause``: real seconds between two kills of a process, about, and
+    ``restart`` between two of the server (0: it lives); then it has an append-only file that is written at once."""
 
     processes: int = 8
     schedules: int = 1000
     hours: float = 10.0
     speed: float = 500.0
     pause: float = 0.2
+    restart: float = 0.0
     seed: int = 1
 
 
@@ -59,6 +61,7 @@ class Verdict:
     times: int = 0
     jobs: int = 0
     kills: int = 0
+    restarts: int = 0
     seconds: float = 0.0
     balance: int = 0
     missing: list[str] = field(default_factory=list)
@@ -71,7 +74,7 @@ class Verdict:
 
     def __str__(self) -> str:
         return (
-            f"{self.times} times, {self.jobs} jobs, {self.kills} kills in {self.seconds:.0f} s; "
+            f"{self.times} times, {self.jobs} jobs, {self.kills} kills and {self.restarts} restarts in {self.seconds:.0f} s; "
             f"{len(self.missing)} times without a job {self.missing[:3]}, {len(self.surplus)} jobs too many "
             f"{self.surplus[:3]}; conservation {self.balance}"
         )
@@ -110,7 +113,11 @@ class Crew:
 def run(kind: str, scale: Scale, edits: Iterable[Edit] = ()) -> Verdict:
     """One campaign on a server of that kind; ``edits`` plant a bug."""
     edits, begun = tuple(edits), time.monotonic()
-    with Server(kind) as server, TemporaryDirectory(prefix="sq-clock-") as folder:
+    durably = ("--appendfsync", "always") if scale.restart else ()
+    with (
+        Server(kind, aof=bool(scale.restart), extra=durably) as server,
+        TemporaryDirectory(prefix="sq-clock-") as folder,
+    ):
         server.raw.function_load(_newer(source(*edits)) if edits else library().source)
         clock = Clock(Path(folder) / "clock")
         clock.now = START
@@ -119,12 +126,12 @@ def run(kind: str, scale: Scale, edits: Iterable[Edit] = ()) -> Verdict:
         _put_all(server, definitions)
         crew = Crew(scale.processes, server.url, clock)
         try:
-            kills = _pass_time(scale, clock, crew, chance)
+            kills, restarts = _pass_time(scale, server, clock, crew, chance)
             _wait_until_calm(server, clock)
         finally:
             crew.stop()
         verdict = _compare(server, definitions, clock.now)
-    verdict.kills, verdict.seconds = kills, time.monotonic() - begun
+    verdict.kills, verdict.restarts, verdict.seconds = kills, restarts, time.monotonic() - begun
     return verdict
 
 
@@ -149,10 +156,12 @@ def _put_all(server: Server, definitions: Iterable[Definition]) -> None:
     engine.close()
 
 
-def _pass_time(scale: Scale, clock: Clock, crew: Crew, chance: random.Random) -> int:
-    """Move the clock to the end, and kill meanwhile; how often."""
-    begun, kills = time.monotonic(), 0
-    end, next_kill = START + round(scale.hours * 3_600_000), begun
+def _pass_time(
+    scale: Scale, server: Server, clock: Clock, crew: Crew, chance: random.Random
+) -> tuple[int, int]:
+    """Move the clock to the end, and kill meanwhile; how often which."""
+    begun, kills, restarts = time.monotonic(), 0, 0
+    end, next_kill, next_restart = START + round(scale.hours * 3_600_000), begun, begun + scale.restart
     while clock.now < end:
         now = time.monotonic()
         clock.now = min(end, START + round((now - begun) * scale.speed * 1000))
@@ -160,8 +169,12 @@ def _pass_time(scale: Scale, clock: Clock, crew: Crew, chance: random.Random) ->
             crew.kill(chance.randrange(scale.processes))
             kills += 1
             next_kill = now + scale.pause * chance.uniform(0.2, 1.8)
+        if scale.restart and now >= next_restart:
+            server.restart()
+            restarts += 1
+            next_restart = time.monotonic() + scale.restart
         time.sleep(0.005)
-    return kills
+    return kills, restarts
 
 
 def _wait_until_calm(server: Server, clock: Clock) -> None:

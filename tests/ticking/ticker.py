@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from streamq.config import Config
+from streamq.engines.base import Engine
 from streamq.engines.factory import open_engine
+from streamq.errors import StreamqError
 from streamq.protocol import consume
 from streamq.queue import follow
 from streamq.ticks.ticking import tick
@@ -40,13 +42,23 @@ class Clock:
 
 
 def run(url: str, anchor: str, clock: Clock) -> None:
-    """Tick for ever."""
-    engine, payloads = open_engine(Config(url=url)), Payloads("sq")
-    me = engine.run(consume.register(anchor, clock.now, LEASE, f"pid {os.getpid()}")).consumer
+    """Tick for ever, also through restarts of the server."""
+    engine, payloads = open_engine(Config(url=url, reconnect_for=30)), Payloads("sq")
     while True:
-        taken = engine.run(consume.take(anchor, clock.now, me, 0, 0))
-        names = [text.removeprefix("tick ") for text in taken.commands if text.startswith("tick ")]
-        for name in names:
-            follow(engine, tick(anchor, clock.now, QUEUE, name, payloads, lambda missed: None))
-        if not names:
-            time.sleep(0.002)
+        try:
+            me = engine.run(consume.register(anchor, clock.now, LEASE, f"pid {os.getpid()}")).consumer
+            while _turn(engine, anchor, clock, me, payloads):
+                pass
+        except StreamqError:
+            time.sleep(0.01)
+
+
+def _turn(engine: Engine, anchor: str, clock: Clock, me: str, payloads: Payloads) -> bool:
+    """One take and what it tells; False when the server does not know this consumer as a clean one."""
+    taken = engine.run(consume.take(anchor, clock.now, me, 0, 0))
+    names = [text.removeprefix("tick ") for text in taken.commands if text.startswith("tick ")]
+    for name in names:
+        follow(engine, tick(anchor, clock.now, QUEUE, name, payloads, lambda missed: None))
+    if not names:
+        time.sleep(0.002)
+    return taken.state == "clean"
