@@ -16,6 +16,7 @@ ANONYMOUS = "-"  # a producer without a name: its calls are not checked for repe
 DEFAULT_LEVEL = 5
 MAX_BATCH = 1000
 _KIND = attrgetter("task", "level", "options")
+_LANE, _LANE_AND_COST = ("lane",), ("lane", "cost")
 
 
 class NewJob(NamedTuple):
@@ -45,23 +46,47 @@ def enqueue(
     ``producer`` with ``channel`` and ``seq`` names the call (RULES: one call at a time in each channel). Raises
     ``UniqueConflict`` when a job with ``on_conflict reject`` meets a holder; then nothing was added.
     """
+    order = _by_lane(jobs) if jobs[0].options[:1] == _LANE and len(jobs) > 1 else None
+    sent = jobs if order is None else [jobs[place] for place in order]
     args: list[Argument] = [now, producer, channel, seq]
-    groups = [(_KIND(jobs[0]), jobs)] if len(jobs) == 1 else groupby(jobs, _KIND)
-    for (task, level, options), alike in groups:
+    for (task, level, options), alike in [(_KIND(sent[0]), sent)] if len(sent) == 1 else groupby(sent, _KIND):
         bodies = [job.body for job in alike]
-        if (
-            options
-            and options[0] == "lane"
-            and (len(options) == 2 or (options[2:3] == ("cost",) and len(options) == 4))
-        ):
+        if not options:
+            args += (f"{level}*{len(bodies)}" if len(bodies) > 1 else level, task, *bodies)
+        elif options[::2] in (_LANE, _LANE_AND_COST):
             args += (f"{level}={len(bodies)}", task, " ".join(map(str, options[1::2])), *bodies)
-        elif options:
+        else:
             for body in bodies:
                 args += (f"{level}:{len(options)}", task, body, *options)
-        else:
-            args += (f"{level}*{len(bodies)}" if len(bodies) > 1 else level, task, *bodies)
-    levels = [job.level for job in jobs]
-    return Call("enqueue", anchor, args, lambda reply: _read(reply, levels), repeatable=producer != ANONYMOUS)
+    levels = [job.level for job in sent]
+    repeatable = producer != ANONYMOUS
+    if order is None:
+        return Call("enqueue", anchor, args, lambda reply: _read(reply, levels), repeatable=repeatable)
+    return Call(
+        "enqueue", anchor, args, lambda reply: _placed(_read(reply, levels), order), repeatable=repeatable
+    )
+
+
+def _by_lane(jobs: Sequence[NewJob]) -> list[int] | None:
+    """The places of jobs, those of one lane together and each lane in order: ten lanes in turn cost the server 2.5 times as much.
+
+    None when a job has a unique key: which of two gets it depends on their order (2026-11-24: 6.5 ms and 2.6 ms for 1,000).
+    """
+    lanes: dict[Argument, list[int]] = {"": []}
+    for place, job in enumerate(jobs):
+        options = job.options
+        if "unique" in options:
+            return None
+        lanes.setdefault(options[1] if options[:1] == _LANE else "", []).append(place)
+    return [place for lane in lanes.values() for place in lane]
+
+
+def _placed(sent: Enqueued, order: Sequence[int]) -> Enqueued:
+    """The answer in the order of the jobs, of which the one at ``order[n]`` was sent as number n."""
+    ids = [""] * len(order)
+    for place, job in zip(order, sent.ids, strict=True):
+        ids[place] = job
+    return Enqueued(ids, {order[index]: job for index, job in sent.existing.items()})
 
 
 def _read(reply: Any, levels: Sequence[int]) -> Enqueued:

@@ -301,17 +301,38 @@ def test_a_cost_that_is_no_amount_is_a_wrong_call(cost: Any) -> None:
         pairs_of(complete.call(cost))
 
 
-def test_jobs_of_one_lane_go_together_and_those_with_other_options_alone() -> None:
+def test_jobs_of_one_lane_go_together_and_their_ids_come_back_in_the_order_of_the_calls() -> None:
     app = app_of()
 
     @app.task(lane="tenant")
-    def ingest(tenant: str) -> None: ...
+    def ingest(tenant: str | None) -> None: ...
 
-    calls = [ingest.call(tenant) for tenant in ("a", "a", "b")] + [ingest.using(tags=["x"]).call("b")]
-    args = enqueue("sq:{default}", 0, "-", 0, 0, [packing(call.task)(call) for call in calls]).args[4:]
-    assert [part for part in args if not isinstance(part, bytes)] == [
-        "5=2", "ingest", "tenant:a", "5=1", "ingest", "tenant:b", "5:4", "ingest", "lane", "tenant:b", "tags", "x",
+    tenants = ("a", "b", "a", None, "b", "a")
+    calls = [ingest.call(tenant) for tenant in tenants]
+    calls[4] = ingest.using(tags=["x"]).call("b")
+    call = enqueue("sq:{default}", 0, "-", 0, 0, [packing(call.task)(call) for call in calls])
+    assert [part for part in call.args[4:] if not isinstance(part, bytes)] == [
+        5, "ingest", "5=3", "ingest", "tenant:a", "5=1", "ingest", "tenant:b", "5:4", "ingest", "lane", "tenant:b", "tags", "x",
     ]  # fmt: skip
+    assert call.read([b"9-0 6", []]).ids == ["5-9-1", "5-9-4", "5-9-2", "5-9-0", "5-9-5", "5-9-3"]
+
+
+def test_jobs_with_unique_keys_are_sent_in_their_order() -> None:
+    app = app_of()
+
+    @app.task(lane="tenant", unique=Unique(by="n"))
+    def ingest(tenant: str, n: int) -> None: ...
+
+    jobs = [
+        packing(call.task)(call) for call in (ingest.call("a", 1), ingest.call("b", 1), ingest.call("a", 2))
+    ]
+    call = enqueue("sq:{default}", 0, "-", 0, 0, jobs)
+    assert [part for part in call.args if str(part).startswith("tenant:")] == [
+        "tenant:a",
+        "tenant:b",
+        "tenant:a",
+    ]
+    assert call.read([b"9-0 3", [1, b"5-9-0"]]) == (["5-9-0", "5-9-0", "5-9-2"], {1: "5-9-0"})
 
 
 def test_a_lane_goes_with_a_unique_key_a_parent_and_what_hooks_add() -> None:
