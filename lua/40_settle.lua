@@ -206,7 +206,7 @@ local function give_tokens_back(c, job)
   if not r[1] then return end
   local lane = sq.lane(c, sq.lane_id(r[3], r[1]))
   sq.load_rules(c, {lane})
-  for j, limit in ipairs(lane) do sq.refund(c, limit, sq.price(lane, j, tonumber(r[2] or 1))) end
+  for j, limit in ipairs(lane.limits) do sq.refund(c, limit, sq.price(lane, j, tonumber(r[2] or 1))) end
 end
 
 -- It waits for the end of a strike: in a lane that is ordered in its place, looked at again and again, elsewhere aside.
