@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,16 +22,18 @@ from hypothesis.stateful import (
 )
 
 from servers import Server
+from simulation.library import Edit, source
 from streamq.config import Config
 from streamq.engines.base import Engine
 from streamq.engines.factory import open_engine
-from streamq.errors import JobNotFound, WrongState
+from streamq.errors import JobNotFound, StreamqError, WrongState
 from streamq.protocol.consume import RECORD, handed_out, settle
 from streamq.protocol.enqueue import NewJob
 from streamq.protocol.journal import Ask, Delivery, asked, await_, journal, recall
 from streamq.queue import Queue
 
 LEASE, LIMIT = 60_000, 5_000
+JOURNAL, SIGNALS = "46_journal.lua", "47_signals.lua"
 STEP, SIGNAL, SLEEP = "step", "signal", "sleep"
 PROGRAMS = st.lists(st.sampled_from([STEP, STEP, SIGNAL, SLEEP]), min_size=1, max_size=4)
 
@@ -182,6 +184,7 @@ class WaitingMachine(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(sorted(self.stories)))
         story, name = self.stories[job], str(line)
         was_over = story.answers.get(name, ("", None))[0] == "over" and story.program[line] == SIGNAL
+        waited = self.run(self.queue.job(job)).get("waits_for") == f"signal {name}"
         try:
             sent = self.run(self.queue.signal(job, name, body))
         except (JobNotFound, WrongState):
@@ -190,6 +193,7 @@ class WaitingMachine(RuleBasedStateMachine):
         assert story.end is None
         assert sent is (name not in story.sent)
         story.sent.setdefault(name, body)
+        assert not waited or self.state(job) == "pending"
 
     @precondition(lambda self: self.stories)
     @rule(data=st.data())
@@ -244,19 +248,51 @@ class WaitingMachine(RuleBasedStateMachine):
         self.the_books_balance()
 
 
+PLANTS = {
+    "anybody notes": Edit(JOURNAL, "return job, sq.owner(c, level, entry) == me.id", "return job, true"),
+    "a journal outlives its job": Edit(
+        "28_endings.lua", "  sq.forget_journal(c, job)\n  if runs_again", "  if runs_again"
+    ),
+    "journals are not counted": Edit(
+        JOURNAL, "if redis.call('EXISTS', key) == 0 then sq.switch(c, 'journals', 1) end", ""
+    ),
+    "a job expires that has begun": Edit(
+        JOURNAL, "redis.call('HDEL', sq.record(c, job), 'expires')", "return c, job"
+    ),
+    "a signal is slept over": Edit(SIGNALS, "if sq.noted(c, job, what) then due = c.now end", ""),
+    "a signal wakes nobody": Edit(SIGNALS, "if waits_for == flat[1] then", "if false then"),
+    "a late signal is taken": Edit(
+        SIGNALS, "if sq.noted(c, job, 'over ' .. name) then return 'STATE'", "if false then return 'STATE'"
+    ),
+    "the second value stands": Edit(SIGNALS, "if old and not replace then return 'KEPT' end", ""),
+    "a limit begins anew": Edit(SIGNALS, "noted or limit and c.now + limit", "limit and c.now + limit"),
+    "waits are not counted down": Edit(SIGNALS, "  sq.count(c, 'waiting', -1)\n", ""),
+    "a time is never over": Edit("22_ready.lua", "if c.suspended > 0 then sq.resume_due(c) end", ""),
+    "a cancelled wait stays": Edit("60_control.lua", "sq.end_wait(c, job)", ""),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_seen(valkey: Server, plant: str) -> None:
+    with pytest.raises((AssertionError, StreamqError, KeyError)):
+        explore(valkey, PLANTS[plant], phases=[Phase.generate], derandomize=True)
+
+
 @pytest.mark.timeout(300)
 def test_any_sequence_of_kills_signals_and_times_keeps_journals_and_answers(server: Server) -> None:
+    explore(server)
+
+
+def explore(server: Server, *plant: Edit, **more: Any) -> None:
     engine = open_engine(Config.load(url=server.url))
+    if plant:
+        engine.install()  # first, so that it does not mend the library
+        server.raw.function_load(source(*plant), replace=True)
     machine = type("Machine", (WaitingMachine,), {"engine": engine})
+    quiet = {"deadline": None, "suppress_health_check": list(HealthCheck)}
     try:
         run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=100,
-                stateful_step_count=50,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
+            machine, settings=settings(max_examples=100, stateful_step_count=50, **quiet, **more)
         )
     finally:
         engine.close()

@@ -338,6 +338,19 @@ async def goes_in_steps(ctx: Context, name: str, count: int, seconds: float) -> 
     return [await ctx.step(f"step {number}", one_step, name, number, seconds) for number in range(count)]
 
 
+@app.task(result_ttl="1m", backoff=0.05)
+async def goes_a_long_way(ctx: Context, name: str, count: int) -> list[int]:
+    """Steps, a short sleep, more steps, a signal, and more steps."""
+    done: list[int] = []
+    for number in range(count):
+        done.append(await ctx.step(f"step {number}", one_step, name, number, 0.05))
+        if number == count // 3:
+            await ctx.sleep("100ms")
+        if number == 2 * count // 3:
+            done.append(await ctx.signal("go on", int))
+    return done
+
+
 async def one_step(name: str, number: int, seconds: float) -> int:
     write("step", name, number)
     await asyncio.sleep(seconds)
