@@ -160,6 +160,8 @@ class Deliveries:
             job.attempts += outcome == "retry"
             told = dict(pairs(settlement.pairs))
             job.due = self.clock.wall + int(told.get("delay", 0))
+            if outcome == "park":
+                job.due = 0  # how long a pause is, the server says
             if outcome == "strike":
                 job.struck = str(told["reason"])
                 ends = self.ledger.strikes.get(job.struck, 0)
@@ -180,7 +182,7 @@ class Deliveries:
             raise Violation(f"delivered before the end of {job.follows}, which it follows: {job_id}")
         if job.asked:
             raise Violation(f"delivered although it is asked to stop: {job_id}")
-        if job.expires_at is not None and not job.attempts and self.clock.wall > job.expires_at:
+        if job.is_late(self.clock.wall):
             raise Violation(f"delivered after it expired: {job_id}")
         if job.due > self.clock.highest_wall:
             raise Violation(f"delivered before it is due: {job_id}")

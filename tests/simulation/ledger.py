@@ -19,7 +19,7 @@ class Violation(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """One accepted job. ``due`` and ``expires_at`` are wall time, ``born`` is true time (ms)."""
+    """One accepted job. ``due``, ``expires_at`` and ``deadline_at`` are wall time, ``born`` is true time (ms)."""
 
     id: str
     asked_by: tuple[CallName, int]
@@ -40,6 +40,7 @@ class Job:
     level: str = ""
     given: bool = False  # delivered, and not back in its queue; also while its worker is lost
     follows: str | None = None  # the job after which it may run
+    deadline_at: int | None = None
     first: int | None = None  # wall time of the first call of a debounced one
     struck: str = ""  # the strike for which it was handed back last
 
@@ -47,6 +48,11 @@ class Job:
     def poison(self) -> bool:
         """Whether it kills every worker that starts it."""
         return self.body.startswith("poison")
+
+    def is_late(self, wall: int) -> bool:
+        """Whether it is too late to run it: it has not begun in time, or its deadline is past."""
+        latest = [self.deadline_at, None if self.attempts else self.expires_at]
+        return any(at is not None and wall > at for at in latest)
 
     @property
     def unique(self) -> str | None:
@@ -104,7 +110,7 @@ class Ledger:
             raise Violation(f"retried although it is {job.end}: {job.id}")
         self.ends["dead"] -= 1
         job.end, job.attempts, job.deaths_alone = None, 0, 0
-        job.moved, job.asked, job.fresh, job.expires_at = True, False, True, None
+        job.moved, job.asked, job.fresh, job.expires_at, job.deadline_at = True, False, True, None, None
         job.given, job.first = False, None
 
     def drop(self, job: Job) -> None:

@@ -21,7 +21,7 @@ WAITERS, ENDINGS, CONSUMERS, COMMANDS = (
     "32_commands.lua",
 )
 SETTLE, ENQUEUE, ROWS, TAKE = "40_settle.lua", "50_enqueue.lua", "52_rows.lua", "54_take.lua"
-STRUCK = "38_struck.lua"
+STRUCK, EXPIRY = "38_struck.lua", "44_expiry.lua"
 CONTROL, DEAD, PURGE = "60_control.lua", "62_dead.lua", "64_purge.lua"
 
 SHORT = 30_000  # ms of virtual time in which producers produce
@@ -269,6 +269,11 @@ PLANTS: dict[str, Edit] = {
         "if held then",
     ),
     "tags leak": Edit(ENDINGS, "  if r[2] then sq.forget_tags(c, job, r[2]) end\n", ""),
+    "a deadline is kept by the first run only": Edit(
+        EXPIRY,
+        "tonumber(deadline or nil)\n  return expires",
+        "not attempt and tonumber(deadline or nil) or nil\n  return expires",
+    ),
     "expired jobs run": Edit(ROWS, "  if late then", "  if false then"),
     "tombstones are delivered": Edit(ROWS, "if cancel == 'gone' then", "if false then"),
     "a pause is not obeyed": Edit(

@@ -68,6 +68,8 @@ class Channel:
             options += self._due()
         if random.random() < 0.06:
             options += ["expires", random.choice((50, 500, 5000))]
+        if random.random() < 0.05:
+            options += ["within", random.choice((50, 500, 5000))]
         if random.random() < 0.08:
             options += ["tags", random.choice(("red", "red,blue", "blue"))]
         if random.random() < 0.04:

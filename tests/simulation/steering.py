@@ -62,6 +62,7 @@ class Steering:
             born=self.clock.t,
             due=due,
             expires_at=int(options["expires"]) + max(due, now) if "expires" in options else None,
+            deadline_at=now + int(options["within"]) if "within" in options else None,
             level=str(new.level),
             follows=predecessor,
             first=now if "debounce" in options else None,

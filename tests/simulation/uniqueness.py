@@ -75,6 +75,7 @@ def _revise(job: Job, options: dict[str, str], new: NewJob, now: int) -> None:
     if "arguments" in parts or due is not None:
         starts = max(now, job.due if due is None else due)
         job.expires_at = starts + int(options["expires"]) if "expires" in options else None
+        job.deadline_at = now + int(options["within"]) if "within" in options else None
     if due is None and "arguments" in parts and job.struck:
         due = now
     if due is not None:

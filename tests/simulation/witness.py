@@ -111,7 +111,7 @@ class Witness:
     def _vanished(self, job: Job) -> None:
         if job.asked:
             self.ledger.end(job, "cancelled")
-        elif job.expires_at is not None and not job.attempts and self.clock.highest_wall > job.expires_at:
+        elif job.is_late(self.clock.highest_wall):
             self.ledger.end(job, "expired")
         else:
             raise Violation(f"lost: {job.id} was accepted, has not ended, and is nowhere")
