@@ -46,7 +46,7 @@ def _lost_workers(session: Session, queue: Queue) -> Iterator[Finding]:
 
 def _standstill(session: Session, queue: Queue) -> Iterator[Finding]:
     name, stats = shard_name(queue), session.run(queue.stats())
-    pending, oldest = int(stats["pending"]), duration(int(stats["oldest_ms"]))
+    pending, oldest = int(stats["pending"]) + int(stats["waiting"]), duration(int(stats["oldest_ms"]))
     waiting = f"{counted(pending, 'job')} waiting, the first for {oldest}"
     if pending and stats["paused"] == "1":
         note = stats.get("paused_note") or "no note"

@@ -17,7 +17,7 @@ from streamq.queue import Queue
 
 __all__ = ["queue"]
 
-_COUNTS = ("pending", "active", "delayed", "dead", "completed", "workers")
+_COUNTS = ("pending", "waiting", "active", "delayed", "dead", "completed", "workers")
 
 
 @click.group(cls=Noun)
@@ -143,7 +143,7 @@ def _numbers(stats: dict[str, str]) -> dict[str, Any]:
 
 
 def _oldest(stats: dict[str, str]) -> str:
-    return duration(int(stats["oldest_ms"])) if int(stats["pending"]) else ""
+    return duration(int(stats["oldest_ms"])) if int(stats["pending"]) or int(stats["oldest_ms"]) else ""
 
 
 def _state(stats: dict[str, str]) -> str:

@@ -19,10 +19,11 @@ _DEAD = 5
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One queue. ``oldest_ms``: how long the first waiting job has waited."""
+    """One queue. ``waiting``: in lanes, or for other jobs; ``oldest_ms``: how long the first pending job has waited."""
 
     name: str
     pending: int
+    waiting: int
     active: int
     delayed: int
     dead: int
@@ -57,6 +58,7 @@ def _view(session: Session, queue: Queue) -> tuple[int, QueueView]:
     return now, QueueView(
         shard_name(queue),
         int(stats["pending"]),
+        int(stats["waiting"]),
         int(stats["active"]),
         int(stats["delayed"]),
         int(stats["dead"]),

@@ -76,6 +76,7 @@ def _tables(snapshot: Snapshot) -> list[Table]:
             (
                 "queue",
                 "pending",
+                "waiting",
                 "active",
                 "delayed",
                 "dead",
@@ -87,7 +88,7 @@ def _tables(snapshot: Snapshot) -> list[Table]:
             ),
             [_queue_row(queue) for queue in snapshot.queues],
             "no queues",
-            leaves=(_RECENT, _WAIT, "oldest"),
+            leaves=(_RECENT, _WAIT, "oldest", "waiting"),
         ),
         Table(
             ("queue", "task", "ended", _WAIT, "run p50/p95/p99"),
@@ -121,8 +122,8 @@ def _spaced(tables: Sequence[Table]) -> Iterator[View]:
 def _queue_row(queue: QueueView) -> tuple[str, ...]:
     return (
         queue.name,
-        *(amount(count) for count in (queue.pending, queue.active, queue.delayed, queue.dead)),
-        duration(queue.oldest_ms) if queue.pending else "",
+        *(amount(count) for count in (queue.pending, queue.waiting, queue.active, queue.delayed, queue.dead)),
+        duration(queue.oldest_ms) if queue.pending or queue.oldest_ms else "",
         f"{queue.figures.rate:,.1f}",
         _quantiles(queue.figures.wait),
         _bars(queue.figures.completed),

@@ -91,3 +91,17 @@ def test_the_lanes_with_the_most_jobs_come_first(shop: Shell) -> None:
     (first, *_) = shop.call("lane", "top", "--limit", "1", "--json").document
     assert (first["lane"], first["weight"], first["where"]) == ("tenant:acme|openai", 3.0, "ring")
     assert len(shop.call("lane", "list", "--json").document) == 2
+
+
+@pytest.mark.usefixtures("app")
+def test_what_waits_in_lanes_is_counted_wherever_queues_are_looked_at(shop: Shell) -> None:
+    heading, row = (line.split() for line in shop.call("queue", "list").out.splitlines())
+    assert dict(zip(heading[:4], row, strict=False)) == {
+        "queue": "llm",
+        "pending": "0",
+        "waiting": "4",
+        "active": "0",
+    }
+    assert shop.call("top", "--once").out.splitlines()[1].split()[:3] == ["llm", "0", "4"]
+    assert "it has no worker; 4 jobs waiting" in shop.call("doctor", code=1).out
+    assert len(shop.call("job", "list", "--json").document) == 4
