@@ -130,7 +130,7 @@ local function tick(anchor, args)
   note_outcome(c, name, r, fire, outcome, said)
   if missed ~= '-' then watch_run(c, name, r, missed, '', LATE)
   elseif fire ~= '-' then watch_run(c, name, r, fire, outcome == 'added' and said or '', outcome == 'skipped' and said or '') end
-  if args[5] ~= expected then sq.move_schedule(c, name, next_run, due) end
+  sq.move_schedule(c, name, next_run, due)
   finish(c, name)
   return {outcome, said}
 end

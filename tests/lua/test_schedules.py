@@ -124,6 +124,17 @@ def test_a_definition_with_the_same_times_keeps_the_time_that_is_due(shard: Shar
     assert int(fields(shard)["next_run_at"]) == shard.now + 60 * MINUTE
 
 
+def test_a_new_definition_has_nothing_of_the_old_one_and_revives_one_that_is_over(shard: Shard) -> None:
+    put(shard, grace=5, note="old", next_run="-")
+    assert fields(shard)["over_at"]
+    put(shard, expression="every hour")
+    put(shard, expression="every hour")
+    assert not {"over_at", "grace", "note"} & set(fields(shard))
+    shard.call("schedule_remove", "report")
+    assert shard.client.hget(shard.key("meta"), "schedules") == b"0"
+    assert shard.client.exists(shard.key("schedules"), shard.key("fires:report")) == 0
+
+
 @pytest.mark.parametrize(
     ("overlap", "outcome"),
     [("allow", "added"), ("skip", "skipped"), ("queue", "queued"), ("cancel", "added")],
@@ -166,6 +177,35 @@ def test_a_running_job_is_asked_to_stop_and_its_successor_waits_for_that(shard: 
     assert told(shard, consumer) == ["tick report"]
     assert release(shard)[0] == "added"
     assert balanced(shard)
+
+
+def test_a_queued_run_waits_for_a_run_by_hand_too_and_nobody_is_told_before(shard: Shard) -> None:
+    consumer = shard.register()
+    put(shard, overlap="queue")
+    tick(shard)
+    shard.call("schedule_fire", "report", 7, *JOB)
+    (first, second) = shard.take(consumer, 2)
+    tick(shard)
+    shard.call("finish", consumer, 0, "done", first[0], first[1][0], 0)
+    assert told(shard, consumer) == ["tick report"]
+    assert release(shard)[0] == "queued"
+    shard.now += 2_000
+    assert told(shard, consumer) == []
+    shard.call("finish", consumer, 0, "done", second[0], second[1][0], 0)
+    assert told(shard, consumer) == ["tick report"]
+    assert release(shard)[0] == "added"
+
+
+def test_a_pause_forgets_the_run_that_waits(shard: Shard) -> None:
+    consumer = shard.register()
+    put(shard, overlap="queue")
+    tick(shard)
+    tick(shard)
+    shard.call("schedule_pause", "report", "")
+    finish(shard, consumer)
+    shard.call("schedule_resume", "report", shard.now + MINUTE, shard.now + MINUTE)
+    assert told(shard, consumer) == []
+    assert "queued" not in fields(shard)
 
 
 def test_a_dead_run_releases_the_one_that_waits(shard: Shard) -> None:
@@ -232,6 +272,16 @@ def test_a_run_that_has_a_grace_is_looked_at_when_that_is_over(shard: Shard) -> 
     assert shard.call("schedule_checked", "report", kept["check_at"]) == 1
     assert shard.call("schedule_checked", "report", kept["check_at"]) == 0
     assert told(shard, consumer) == []
+
+
+def test_a_run_is_watched_to_the_end_of_its_grace_though_others_follow(shard: Shard) -> None:
+    put(shard, grace=90_000, overlap="allow")
+    due = int(fields(shard)["next_run_at"])
+    for _ in range(3):
+        shard.now += MINUTE
+        tick(shard)
+    kept = fields(shard)
+    assert (int(kept["check_at"]), int(kept["check_run"])) == (due + 90_000, due)
 
 
 def test_a_missed_time_is_looked_at_at_once_when_its_grace_is_over(shard: Shard) -> None:
