@@ -15,6 +15,7 @@ import pytest
 
 from crew import Crew
 from crew import until as wait_until
+from deaf_proxy import DeafProxy
 from inside import counted, until, working
 from servers import Server
 from streamq.app import App
@@ -244,6 +245,63 @@ def test_batches_and_jobs_of_other_tasks_share_a_queue(app: App) -> None:
             await counted(app, completed=900, active=0)
 
     asyncio.run(scene())
+
+
+def test_a_lost_reply_of_a_take_loses_no_item_and_runs_none_twice(valkey: Server) -> None:
+    runs: list[int] = []
+    with DeafProxy(valkey.socket) as proxy, App(proxy.url) as app, App(valkey.url) as direct:
+
+        async def counts(items: list[int]) -> None:
+            runs.extend(items)
+            await asyncio.sleep(0.002)
+
+        app.batch(size=7, wait=0.05)(counts)
+        sender = direct.batch()(counts)
+
+        async def scene() -> None:
+            async with direct, working(app, concurrency=10):
+                for i in range(200):
+                    if i % 50 == 0:
+                        proxy.lose(b"sq1_take")
+                    await sender.aenqueue(i)
+                    if i % 50 == 0:
+                        while proxy.lost <= i // 50:
+                            await asyncio.sleep(0.005)
+                await counted(direct, completed=200, active=0, pending=0)
+
+        asyncio.run(scene())
+    assert sorted(runs) == list(range(200))
+
+
+def test_a_lease_that_cannot_be_renewed_ends_a_run_and_drops_what_gathers() -> None:
+    runs: list[list[int]] = []
+    ended: list[bool] = []
+    with Server("valkey") as server, App(server.url, lease=1.0) as app:
+
+        @app.batch(size=3, wait=60, backoff=0.01)
+        async def holds(ctx: BatchContext, items: list[int]) -> None:
+            runs.append(items)
+            if len(runs) == 1:
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    ended.append(ctx.cancelled and all(job.cancelled for job in ctx.jobs))
+
+        async def scene() -> None:
+            async with working(app, concurrency=2):
+                await app.aenqueue_many([holds.call(i) for i in range(5)])
+                await counted(app, active=5)
+                server.signal(signal.SIGSTOP)
+                while not ended:
+                    await asyncio.sleep(0.01)
+                server.signal(signal.SIGCONT)
+                await holds.aenqueue(5)
+                await counted(app, completed=6, active=0)
+
+        asyncio.run(scene())
+    assert ended == [True]
+    assert [len(run) for run in runs] == [3, 3, 3]
+    assert sorted(item for run in runs[1:] for item in run) == list(range(6))
 
 
 # Real processes
