@@ -1,7 +1,7 @@
 -- What becomes of a job whose unique key is held: nothing (the holder stands for it), or it takes the place of the one that
 -- waits, or it follows the one that runs.
---   following  job id → since when it waits for the end of the job that its record names in `follows`; that one's record
---              names it in `follower`
+--   following  job id → when it was last seen to wait for the end of the job that its record names in `follows`; that
+--              one's record names it in `follower`
 -- What must hold: a job has one follower at most; a follower holds no key, and becomes due, as the holder, in the call in
 -- which the other one ends, whatever that end is.
 
@@ -10,7 +10,7 @@ local PARTS = {arguments = true, time = true, priority = true}
 local ALL = {arguments = true, priority = true}      -- and the time, where one is given
 local WAITS = {delayed = true, ready = true, lane = true, gate = true}
 local BEGUN = {given = true, suspended = true}
-local ORPHANS = 50               -- followers that a sweep looks at
+local ORPHANS = 50               -- followers that a sweep looks at, those first that were not looked at for the longest time
 
 local function check_parts(o)
   if not o.replace then return ALL end
@@ -91,7 +91,7 @@ local function replace_arguments(c, id, job)
   if r[1] then sq.forget_tags(c, id, r[1]) end
   redis.call('HDEL', key, 'body', 'large', 'tags', 'parent', 'attempt', 'struck')
   sq.forget_journal(c, id)
-  sq.keep_content(c, id, job)
+  sq.keep_content(c, id, job, 'created', sq.num(c.ms))
   return r[2]
 end
 
@@ -187,6 +187,7 @@ end
 function sq.release_orphans(c)
   for _, id in ipairs(redis.call('ZRANGE', c.anchor .. ':following', 0, ORPHANS - 1)) do
     local predecessor = redis.call('HGET', sq.record(c, id), 'follows')
-    if not predecessor or sq.find(c, predecessor).place == 'gone' then sq.release(c, id) end
+    if not predecessor or sq.find(c, predecessor).place == 'gone' then sq.release(c, id)
+    else redis.call('ZADD', c.anchor .. ':following', c.now, id) end
   end
 end
