@@ -19,6 +19,8 @@ QUICKLY_SEEN = (
     "no ring for work left",
     "two lost leases convict",
     "keys leak",
+    "a follower stays behind",
+    "a replaced job keeps its old entry",
 )
 
 
