@@ -26,8 +26,9 @@ class Declarations:
     def add(self, rules: Mapping[str, Rule]) -> None:
         """Say something of names. Raises ConfigError when something else was said of them before."""
         joined = {name: self._rules.get(name, Rule()).joined(name, rule) for name, rule in rules.items()}
-        self._rules.update(joined)
-        self.version += 1
+        if not joined.items() <= self._rules.items():
+            self._rules.update(joined)
+            self.version += 1
 
     def use(self, queue: str, names: Mapping[str, Rule]) -> bool:
         """The queue has jobs with these keys; whether that is new."""

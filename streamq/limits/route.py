@@ -113,13 +113,12 @@ def _check_length(task: str, parts: Sequence[_Part]) -> None:
 
 
 def _cost_of(task: str, limits: Sequence[Limit]) -> Cost | None:
-    costs = {id(one.cost): one.cost for one in limits if one.cost is not None}
-    different = set(costs.values())
-    if len(different) > 1:
+    costs = [one.cost for one in limits if one.cost is not None]
+    if any(cost != costs[0] for cost in costs):
         raise ConfigError(
             f"task {task}: its limits have different costs; a job has one, which counts in all that name it"
         )
-    return different.pop() if different else None
+    return costs[0] if costs else None
 
 
 def _rules(parts: Sequence[_Part], limits: Sequence[Limit], breaker: Breaker | None) -> dict[str, Rule]:

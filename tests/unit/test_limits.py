@@ -196,6 +196,9 @@ def test_each_queue_hears_of_the_limits_of_its_own_tasks() -> None:
     assert app.declarations.of("other") == {}
     charge.using(queue="other")
     assert "stripe" in app.declarations.of("other")
+    told = app.declarations.version
+    charge.using(queue="other", delay=1)
+    assert app.declarations.version == told, "what was said before is not told again"
 
 
 @pytest.mark.parametrize(
