@@ -163,20 +163,21 @@ function sq.follow(c, id, predecessor)
   sq.count(c, 'waiting', 1)
 end
 
--- It waits no more, for whatever reason.
+-- It waits no more, for whatever reason; how many that were: 1, or 0 when a stranger was faster.
 function sq.stop_following(c, id)
-  sq.count(c, 'waiting', -redis.call('ZREM', c.anchor .. ':following', id))
+  local was = redis.call('ZREM', c.anchor .. ':following', id)
+  sq.count(c, 'waiting', -was)
   local predecessor = redis.call('HGET', sq.record(c, id), 'follows')
   if predecessor then redis.call('HDEL', sq.record(c, predecessor), 'follower') end
   redis.call('HDEL', sq.record(c, id), 'follows')
+  return was
 end
 
 -- The job that it follows has ended: it holds the key, and is due.
 function sq.release(c, id)
-  sq.stop_following(c, id)
-  local key = sq.record(c, id)
+  local was, key = sq.stop_following(c, id), sq.record(c, id)
   local r = redis.call('HMGET', key, 'unique', 'until', 'due')
-  if not r[1] then return sq.count(c, 'purged', 1) end -- a stranger took its record
+  if not r[1] then return sq.count(c, 'purged', was) end   -- a stranger took its record
   sq.hold(c, r[1], id, r[2])
   redis.call('HSET', key, 'state', 'scheduled')
   sq.delay(c, id, r[3] or 0)
