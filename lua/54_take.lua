@@ -134,6 +134,7 @@ local function take(anchor, args)
   local commands = sq.drop_commands(c, me.id)
   if me.clean then sq.hand_out_ticks(c, commands) end
   local sleep = hand_on(c, me, n, got, is_all)
+  if me.clean and sleep == 0 then sq.remind(c, commands) end
   if c.outbox > 0 or c.mail then
     if sq.claim_relay(c) then commands[#commands + 1] = 'relay' end
   end

@@ -13,7 +13,8 @@ local MOST = 100000              -- schedules of a shard
 local TIMES = {'expression', 'jitter', 'starts', 'ends', 'blackouts'}
 local OTHERS = {'words', 'task', 'level', 'body', 'options', 'missed', 'most', 'lateness', 'overlap', 'grace', 'note', 'app'}
 local LISTED = {'expression', 'words', 'task', 'source', 'app', 'paused', 'paused_note', 'note', 'next_run_at', 'due_at', 'last_run_at',
-  'last_job', 'last_outcome', 'over_at', 'queued', 'runs', 'skipped', 'missed', 'most', 'lateness', 'overlap', 'jitter', 'grace'}
+  'last_job', 'last_outcome', 'over_at', 'queued', 'runs', 'skipped', 'missed', 'most', 'lateness', 'overlap', 'jitter', 'grace',
+  'starts', 'ends', 'blackouts'}
 local KNOWN = {}
 for i = 1, #TIMES do KNOWN[TIMES[i]] = true end
 for i = 1, #OTHERS do KNOWN[OTHERS[i]] = true end

@@ -6,6 +6,7 @@
 
 local CLAIM = 2000               -- ms that a schedule is left to the worker that was told of it
 local TOLD = 50                  -- schedules that one take tells of
+local REMINDED = 60000           -- ms ahead that a full worker is told of the next time; it takes more often than that
 local FIRES = 1000               -- times that are remembered of a schedule
 local LATE = 'nobody ticked it in time'
 local OPEN = 16                  -- jobs of a schedule that are looked after
@@ -22,6 +23,13 @@ function sq.hand_out_ticks(c, commands)
       commands[#commands + 1] = 'tick ' .. name
     end
   end
+end
+
+-- A worker that is full does not sleep, and where nobody sleeps, nobody wakes for the next time: so it is told when to come.
+function sq.remind(c, commands)
+  if c.schedules == 0 or redis.call('ZCARD', c.anchor .. ':idle') > 0 then return end
+  local at = sq.next_tick(c)
+  if at and at - c.now < REMINDED then commands[#commands + 1] = 'again ' .. sq.num(math.max(1, at - c.now)) end
 end
 
 -- A job of a schedule ended: one that waits for that is due.

@@ -48,6 +48,9 @@ class ScheduleInfo:
     app: str | None
     note: str
     policies: Policies
+    start: str | None
+    end: str | None
+    blackouts: tuple[str, ...]
     paused: bool
     paused_note: str
     next_run_ms: int | None
@@ -73,6 +76,9 @@ class ScheduleInfo:
             app=fields.get("app"),
             note=fields.get("note", ""),
             policies=Policies.read(fields),
+            start=fields.get("starts"),
+            end=fields.get("ends"),
+            blackouts=stored.blackouts,
             paused="paused" in fields,
             paused_note=fields.get("paused_note", ""),
             next_run_ms=stored.time("next_run_at"),

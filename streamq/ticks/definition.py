@@ -73,6 +73,11 @@ class Stored:
             raise ConfigError(f"schedule {self.name} of queue {self.queue}: {error}") from error
         return Times(self.name, timetable, window, Policies.read(self.fields))
 
+    @property
+    def blackouts(self) -> tuple[str, ...]:
+        """What people call the times in which it does not run."""
+        return tuple(name for _, _, name in json.loads(self.fields.get("blackouts", "[]")))
+
     def job(self, payloads: Payloads, moment_ms: int) -> NewJob:
         """The job for one of its times, which it carries. A payload that cannot be opened goes as it is: who runs it says why."""
         task, body = self.fields["task"], self.raw["body"]

@@ -45,6 +45,8 @@ class Commands:
                 self._tell_of_death(job)
             case ["tick", schedule]:
                 self._ticks.due(schedule)
+            case ["again", milliseconds]:
+                self._ticks.look_again(int(milliseconds) / 1000)
             case ["relay"]:
                 self._relay.start()
             case ["strikes"]:

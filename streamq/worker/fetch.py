@@ -98,7 +98,9 @@ class Fetch:
         self.bench = Bench(plans, post.slots, post.section, self)
         self._members = Membership(post, config.lease, self.bench, payloads, notices)
         self._settling = Settling(post.anchor, self._members, notices, self._settled)
-        self._ticks = Ticks(post.anchor, post.queue, release, payloads, notices, self.send)
+        self._ticks = Ticks(
+            post.anchor, post.queue, release, payloads, notices, self.send, self._bell.ring_after
+        )
         self._relay = Relay(post.anchor, config.namespace, engine, notices)
         self._inputs = Inputs(post.anchor, payloads, self._connected)
         self._commands = Commands(

@@ -42,9 +42,11 @@ class Ticks:
         payloads: Payloads,
         notices: Notices,
         send: Callable[[Call[Any]], asyncio.Future[Any]],
+        ring_after: Callable[[float, str], None],
     ) -> None:
         self._anchor, self._queue, self._release = anchor, queue, release
         self._payloads, self._notices, self._send = payloads, notices, send
+        self._ring_after = ring_after
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = Repeats()
@@ -59,6 +61,10 @@ class Ticks:
         if name not in self._under_way:
             self._under_way.add(name)
             self._begin(self._tick(name))
+
+    def look_again(self, seconds: float) -> None:
+        """Every worker is busy, and the next schedule is due then."""
+        self._ring_after(seconds, "tick")
 
     def mind(self, now: float) -> None:
         """A look of the ticker: is it time to offer the schedules of the code?"""

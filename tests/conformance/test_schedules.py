@@ -36,7 +36,7 @@ def test_a_schedule_makes_one_job_for_each_of_its_times(driver: Driver) -> None:
     assert driver.run(queue.pop(me)).sleep == 2_000
     at += 2_000
     queue = Queue("mail", now=at)
-    assert driver.run(queue.pop(me, 0)).commands == ["tick report"]
+    assert driver.run(queue.pop(me, 0)).commands[0] == "tick report"
     outcomes = [
         run.outcome.outcome
         for _ in range(3)

@@ -45,6 +45,8 @@ def test_a_schedule_is_put_in_looked_at_steered_and_removed(shop: Shell) -> None
         *add, "--name", "morning", "--grace", "1h", "--blackout", "25 december", "--json"
     ).document
     assert (put["queue"], put["source"], put["policies"]["grace"]) == ("mail", "cli", 3600.0)
+    assert put["blackouts"] == ["25 december"]
+    assert "25 december" in shop.call("schedule", "show", "morning").out
     assert "there is a schedule morning" in shop.call(*add, "--name", "morning", code=2).err
     shop.call(*add, "--name", "morning", "--replace", "--overlap", "queue")
     (listed,) = shop.call("schedule", "list", "--json").document

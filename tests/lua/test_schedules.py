@@ -52,7 +52,8 @@ def release(shard: Shard, name: str = "report") -> list[str]:
 
 def told(shard: Shard, consumer: str, n: int = 0) -> list[str]:
     """What a take tells its worker."""
-    return [text.decode() for text in shard.call("take", consumer, 0, n, 0)[7]]
+    texts = [text.decode() for text in shard.call("take", consumer, 0, n, 0)[7]]
+    return [text for text in texts if not text.startswith("again ")]
 
 
 def job_of(shard: Shard, job: str) -> dict[str, str]:
@@ -87,6 +88,16 @@ def test_a_sleeper_wakes_for_the_next_time_and_not_before(shard: Shard) -> None:
     assert shard.call("take", consumer, 0, 1, 0)[4] == 1_234
     put(shard, "sooner", next_run=shard.now + 700)
     assert shard.call("take", consumer, 0, 1, 0)[4] == 700
+
+
+def test_a_full_worker_is_told_when_to_come_where_nobody_sleeps(shard: Shard) -> None:
+    full, sleeper = shard.register(), shard.register()
+    put(shard, next_run=shard.now + 1_234)
+    assert shard.call("take", full, 0, 0, 0)[7] == [b"again 1234"]
+    shard.call("take", sleeper, 0, 1, 0)
+    assert shard.call("take", full, 0, 0, 0)[7] == []
+    put(shard, expression="every hour", next_run=shard.now + 60 * MINUTE)
+    assert shard.call("take", sleeper, 0, 0, 0)[7] == []
 
 
 def test_a_time_gets_one_job_however_often_it_is_ticked(shard: Shard) -> None:

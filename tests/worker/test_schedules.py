@@ -216,6 +216,27 @@ def test_a_run_that_goes_on_is_cancelled_for_the_next_one_where_that_is_the_poli
     assert told[1].split()[1] == told[0].split()[1]
 
 
+def test_a_worker_whose_slots_are_all_in_use_ticks_in_time(app: App) -> None:
+    @app.task
+    async def hold() -> None:
+        await asyncio.sleep(60)
+
+    @app.task
+    async def note() -> None: ...
+
+    async def scene() -> None:
+        async with working(app, concurrency=1):
+            await hold.aenqueue()
+            schedule = await app.schedules.aput("every 1 second", note.call(), overlap="allow")
+
+            async def thrice() -> bool:
+                return (await schedule.ainfo()).runs >= 3
+
+            await until(thrice, seconds=8)  # it would take by itself every ten seconds
+
+    asyncio.run(scene())
+
+
 def test_a_run_that_is_not_complete_by_its_grace_is_told_once(app: App) -> None:
     told: list[Event] = []
     app.on("schedule.missed")(told.append)
