@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -444,6 +445,23 @@ def test_a_late_worker_is_refused_at_its_next_step_and_its_handler_is_ended(
 
 async def _has(notebook: Notebook, line: str) -> bool:
     return line in notebook.lines
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_journal_that_is_full_fails_its_job_with_a_remedy(app: App, isolate: bool) -> None:
+    @app.task(attempts=1, isolate=isolate)
+    async def fills(ctx: Context) -> None:
+        for number in range(9):
+            await ctx.step(f"step {number}", os.urandom, 1_000_000)
+
+    async def main() -> None:
+        async with working(app):
+            with pytest.raises(
+                JobFailed, match="LimitExceeded: .* more than 8388608 bytes, .*: let steps return"
+            ):
+                await (await fills.aenqueue()).aresult(timeout=15)
+
+    asyncio.run(main())
 
 
 def test_a_lost_connection_in_the_middle_of_a_step_is_got_over(valkey: Server) -> None:
