@@ -1,7 +1,7 @@
 """What a job does in steps, as conversations with its journal: nothing here waits, runs a step or knows a socket.
 
-A conversation is a generator. It yields what it wants, an ``Ask`` of the server or ``Own`` code of the handler,
-and is sent the answer; ``steps`` has the two shells that carry them, awaited and blocking.
+A conversation is a generator. It yields what it wants, an ``Ask`` of the server, ``Own`` code of the handler, or ``QUIET``
+(that no step is under way any more), and is sent the answer; ``steps`` has the two shells that carry them, awaited and blocking.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streamq.errors import SignalTimeout, WrongCall
 from streamq.protocol.journal import Ask, Awaited, await_, journal, recall
 from streamq.wire.convert import result_type
 
-__all__ = ["REQUIRED", "Conversation", "Desk", "Journal", "Own", "Reading", "Suspended"]
+__all__ = ["QUIET", "REQUIRED", "Conversation", "Desk", "Journal", "Move", "Own", "Reading", "Suspended"]
 
 R = TypeVar("R")
 NAME_MAX = 200  # bytes
@@ -42,7 +42,13 @@ class Own:
     run: Callable[[], Any]
 
 
-Conversation = Generator[Ask | Own, Any, R]
+class Quiet:
+    """That the steps which run beside a wait are noted: else they would be cut off, and run again."""
+
+
+QUIET = Quiet()
+Move = Ask | Own | Quiet
+Conversation = Generator[Move, Any, R]
 
 
 class Desk(Protocol):
@@ -69,7 +75,10 @@ class Desk(Protocol):
 
 
 class Journal:
-    """The journal of one run of a job. ``desk`` is where it deals with the server."""
+    """The journal of one run of a job. ``desk`` is where it deals with the server.
+
+    ``under_way`` counts the steps that are not noted yet; ``on_quiet`` is called, once, when there are none.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -78,6 +87,8 @@ class Journal:
         self._readings: list[Reading] = []
         self._sleeps = 0
         self._waits_for: str | None = None
+        self.under_way = 0
+        self.on_quiet: list[Callable[[], object]] = []
 
     def step(self, name: str, fn: Callable[..., Any], run: Callable[[], Any]) -> Conversation[Any]:
         """The result of ``run``, from the journal when an earlier run has got so far. ``fn`` says its type."""
@@ -85,8 +96,7 @@ class Journal:
         entries = yield from self._recalled()
         body = entries.get(field)
         if body is None:
-            body = self.desk.pack(field, (yield Own(run)))
-            yield journal(field, body)
+            body = yield from self._run(field, run)
         return self.desk.unpack(field, body, kind)
 
     def signal(self, name: str, kind: Any, limit_ms: int | None, default: Any) -> Conversation[Any]:
@@ -134,7 +144,21 @@ class Journal:
             self._entries = entries
         return entries
 
+    def _run(self, field: str, run: Callable[[], Any]) -> Conversation[bytes]:
+        self.under_way += 1
+        try:
+            body = self.desk.pack(field, (yield Own(run)))
+            yield journal(field, body)
+        finally:
+            self.under_way -= 1
+            if not self.under_way:
+                waiting, self.on_quiet = self.on_quiet, []
+                for call in waiting:
+                    call()
+        return body
+
     def _suspend(self, field: str) -> Conversation[None]:
+        yield QUIET
         for reading in self._readings:
             yield from reading.checkpoint()
         self._waits_for = field

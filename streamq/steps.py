@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -11,7 +14,8 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from streamq.durations import Duration, seconds
 from streamq.errors import WrongCall
-from streamq.journal import REQUIRED, Conversation, Desk, Journal, Own
+from streamq.journal import REQUIRED, Conversation, Journal, Move, Own
+from streamq.protocol.journal import Ask
 
 __all__ = ["AsyncSteps", "SyncSteps"]
 
@@ -20,6 +24,8 @@ T = TypeVar("T")
 K = TypeVar("K")
 D = TypeVar("D")
 R = TypeVar("R")
+
+_is_step: ContextVar[bool] = ContextVar("is_step", default=False)  # whether the code of a step runs here
 
 Items = Iterable[T] | AsyncIterable[T]
 
@@ -67,14 +73,16 @@ class AsyncSteps:
         is raised, and the job goes to the dead letters unless that is caught. What was answered once stays the answer.
         """
         limit = _limit_ms(timeout, "ctx.signal: timeout")
-        return _follow(self._journal, self._journal.signal(name, kind, limit, default))
+        journal = _outside_steps(self._journal, "ctx.signal")
+        return _follow(journal, journal.signal(name, kind, limit, default))
 
     async def sleep(self, duration: Duration) -> None:
         """Wait without a slot for a time, counted from the first run that came here, and go on from the start.
 
         The sleeps of a job are known by their order: the first, the second, and so on.
         """
-        await _follow(self._journal, self._journal.sleep(_ms(duration, "ctx.sleep")))
+        journal = _outside_steps(self._journal, "ctx.sleep")
+        await _follow(journal, journal.sleep(_ms(duration, "ctx.sleep")))
 
     @overload
     def cursor(self, name: str, items: Items[T], *, every: int = 100) -> AsyncIterator[T]: ...
@@ -125,11 +133,13 @@ class SyncSteps:
     ) -> Any:
         """Wait without a slot until somebody sends the job this signal: see ``Context.signal``."""
         limit = _limit_ms(timeout, "ctx.sync.signal: timeout")
-        return _follow_blocking(self._journal, self._journal.signal(name, kind, limit, default))
+        journal = _outside_steps(self._journal, "ctx.sync.signal")
+        return _follow_blocking(journal, journal.signal(name, kind, limit, default))
 
     def sleep(self, duration: Duration) -> None:
         """Wait without a slot for a time: see ``Context.sleep``."""
-        _follow_blocking(self._journal, self._journal.sleep(_ms(duration, "ctx.sync.sleep")))
+        journal = _outside_steps(self._journal, "ctx.sync.sleep")
+        _follow_blocking(journal, journal.sleep(_ms(duration, "ctx.sync.sleep")))
 
     @overload
     def cursor(self, name: str, items: Iterable[T], *, every: int = 100) -> Iterator[T]: ...
@@ -153,18 +163,19 @@ class SyncSteps:
 
 
 async def _follow(journal: Journal, conversation: Conversation[R]) -> R:
-    is_over, move = _advance(conversation, None)
-    while not is_over:
-        is_over, move = _advance(conversation, await _done(journal.desk, move))
-    return cast("R", move)
+    with closing(conversation):
+        is_over, move = _advance(conversation, None)
+        while not is_over:
+            is_over, move = _advance(conversation, await _done(journal, move))
+        return cast("R", move)
 
 
 def _follow_blocking(journal: Journal, conversation: Conversation[R]) -> R:
-    is_over, move = _advance(conversation, None)
-    while not is_over:
-        answer = _run_blocking(move) if isinstance(move, Own) else journal.desk.carry_blocking(move)
-        is_over, move = _advance(conversation, answer)
-    return cast("R", move)
+    with closing(conversation):
+        is_over, move = _advance(conversation, None)
+        while not is_over:
+            is_over, move = _advance(conversation, _done_blocking(journal, move))
+        return cast("R", move)
 
 
 def _advance(conversation: Conversation[Any], answer: Any) -> tuple[bool, Any]:
@@ -175,15 +186,56 @@ def _advance(conversation: Conversation[Any], answer: Any) -> tuple[bool, Any]:
         return True, stop.value
 
 
-async def _done(desk: Desk, move: Any) -> Any:
-    if not isinstance(move, Own):
-        return await desk.carry(move)
-    result = move.run()
-    return await result if inspect.isawaitable(result) else result
+async def _done(journal: Journal, move: Move) -> Any:
+    match move:
+        case Own():
+            with _inside_a_step():
+                result = move.run()
+                return await result if inspect.isawaitable(result) else result
+        case Ask():
+            return await journal.desk.carry(move)
+    while journal.under_way:
+        quiet = asyncio.get_running_loop().create_future()
+        journal.on_quiet.append(partial(_resolve, quiet))
+        await quiet
+    return None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@contextmanager
+def _inside_a_step() -> Iterator[None]:
+    token = _is_step.set(True)
+    try:
+        yield
+    finally:
+        _is_step.reset(token)
+
+
+def _outside_steps(journal: Journal, what: str) -> Journal:
+    """The journal, for what would end the handler. Raises WrongCall inside a step, which it would cut off."""
+    if _is_step.get():
+        raise WrongCall(
+            f"{what} stands inside a step, which would be cut off and run again: wait between steps"
+        )
+    return journal
+
+
+def _done_blocking(journal: Journal, move: Move) -> Any:
+    match move:
+        case Own():
+            return _run_blocking(move)
+        case Ask():
+            return journal.desk.carry_blocking(move)
+    return None  # a handler in a thread does one thing after the other
 
 
 def _run_blocking(own: Own) -> Any:
-    result = own.run()
+    with _inside_a_step():
+        result = own.run()
     if inspect.iscoroutine(result):
         result.close()
         raise WrongCall(

@@ -183,6 +183,32 @@ def test_steps_run_together_and_each_is_noted(app: App) -> None:
     assert sorted(ran) == sorted(f"s{i}" for i in range(20))
 
 
+def test_a_step_that_runs_beside_a_wait_is_finished_and_noted_first(app: App) -> None:
+    ran: list[str] = []
+
+    async def slow(name: str) -> str:
+        ran.append(name)
+        await asyncio.sleep(0.05)
+        return name
+
+    @app.task
+    async def both(ctx: Context) -> list[str]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ctx.step(name, slow, name)) for name in "ab"]
+            tasks.append(group.create_task(ctx.signal("go", str)))
+        return [task.result() for task in tasks]
+
+    async def main() -> None:
+        async with working(app):
+            job = await both.aenqueue()
+            await becomes(job, State.WAITING)
+            await job.asignal("go", "c")
+            assert await job.aresult(timeout=15) == ["a", "b", "c"]
+
+    asyncio.run(main())
+    assert sorted(ran) == ["a", "b"]
+
+
 def test_a_step_that_raises_is_not_noted_and_what_it_raised_comes_out(app: App) -> None:
     runs: list[int] = []
 
@@ -220,6 +246,7 @@ WRONG: dict[str, tuple[Callable[[Context], Awaitable[Any]], str]] = {
         lambda ctx: _read(ctx.cursor("a", lambda last: [1])),  # type: ignore[call-overload]
         "together with key=",
     ),
+    "a wait inside a step": (lambda ctx: ctx.step("a", ctx.sleep, 1), "stands inside a step"),
     "the blocking form on a loop": (lambda ctx: _blocking(ctx), "await ctx.step"),
 }  # fmt: skip
 
