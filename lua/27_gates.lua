@@ -153,7 +153,7 @@ end
 function sq.close_edge(c, job, parent, status, result)
   local gate = gate_of(c, job)
   local edge = redis.call('HGET', gate, parent)
-  if not edge then return end
+  if not edge then return sq.keep_for_later(c, job, parent, status, result) end
   local on, wants = string.match(edge, '^(%a+)(%+?)$')
   if wants == '+' then sq.put_output(c, parent, status, result) end
   redis.call('HDEL', gate, parent)
@@ -185,7 +185,8 @@ function sq.set_gate(c, job, edges, in_flow)
   sq.count(c, 'waiting', 1)
   sq.hold_outputs(c, job, edges)
   for _, edge in ipairs(edges) do
-    local status, result = sq.ask_parent(c, job, edge, in_flow)
+    local status, result = sq.stored_end(c, edge), nil
+    if not status then status, result = sq.ask_parent(c, job, edge, in_flow) end
     if status then ended[#ended + 1] = {edge.full, status, result} end
   end
   for _, e in ipairs(ended) do sq.close_edge(c, job, e[1], e[2], e[3]) end

@@ -35,6 +35,24 @@ function sq.put_output(c, parent, status, result)
   if result and result ~= '' then redis.call('HSET', key, 'result', result) end
 end
 
+-- A parent that has completed and whose result is here need not be asked any more.
+function sq.stored_end(c, edge)
+  if edge.wants ~= '+' then return nil end
+  local status = redis.call('HGET', output_of(c, edge.full), 'status')
+  return status == 'completed' and status or nil
+end
+
+local ENDED = {skipped = true, cancelled = true, expired = true}
+
+-- A parent ended after a child had: when that one could be run again with its flow, it will want the result.
+function sq.keep_for_later(c, job, parent, status, result)
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'inputs')
+  if not ENDED[r[1] or ''] or not r[2] or not string.find(' ' .. r[2] .. ' ', ' ' .. parent .. ' ', 1, true) then return end
+  local is_new = redis.call('EXISTS', output_of(c, parent)) == 0
+  sq.put_output(c, parent, status, result)
+  if is_new then redis.call('PEXPIRE', output_of(c, parent), sq.FLOW_KEPT) end
+end
+
 -- The job has read what it wanted; `may_run_again`: it could be run once more with its flow.
 function sq.release_outputs(c, job, inputs, may_run_again)
   for parent in string.gmatch(inputs, '%S+') do

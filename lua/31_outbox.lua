@@ -55,6 +55,7 @@ local function relayed(anchor, args)
   -- checked: first write
   sq.switch(c, 'outbox', -redis.call('XDEL', anchor .. ':outbox', unpack(args, 2)))
   redis.call('HDEL', c.meta, 'relay')
+  if redis.call('XLEN', anchor .. ':outbox') == 0 then redis.call('UNLINK', anchor .. ':outbox') end
   sq.save(c)
   return c.outbox
 end

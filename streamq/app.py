@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from streamq.batch import Batch, BatchDecorator, By, batch_task
 from streamq.bulk import Bulk
@@ -55,6 +55,9 @@ from streamq.task import (
     function_task,
 )
 from streamq.wire import Payloads, payloads_of
+
+if TYPE_CHECKING:
+    from streamq.flows.run import Run
 
 __all__ = ["App", "TaskDecorator"]
 
@@ -242,6 +245,12 @@ class App(FlowControl, Scheduling):
     def job(self, job_id: str) -> Job[Any]:
         """The job with this id; nothing is asked of the server."""
         return Job(self, job_id)
+
+    def flow(self, flow_id: str) -> Run[None]:
+        """The flow with this id; nothing is asked of the server."""
+        from streamq.flows.run import Run
+
+        return Run(self, flow_id)
 
     def queue(self, name: str = "default") -> Queue:
         """The operations on one queue as data, for an engine to carry."""

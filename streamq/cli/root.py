@@ -22,6 +22,7 @@ _COMMANDS = {
     "queue": ("queue:queue", "Look at queues, hold them, empty them."),
     "limit": ("limit:limit", "Look at limits, and change them without a deployment."),
     "lane": ("lane:lane", "See which tenants or users wait, and for what."),
+    "flow": ("flow:flow", "Look at workflows, cancel them, run failed ones again."),
     "strike": ("strike:strike", "Stop a task, or its jobs with certain arguments."),
     "schedule": ("schedule:schedule", "Run tasks at set times; look at the times, hold them."),
     "dead": ("dead:dead", "Look at the jobs that gave up, and run them again."),

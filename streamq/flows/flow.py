@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 from streamq.durations import Duration, seconds
 from streamq.errors import ConfigError, StreamqError, WrongCall
 from streamq.flows.conditions import Condition, sample_of
+from streamq.flows.given import Source
 from streamq.flows.output import Output, Use, taken_out
 from streamq.flows.plan import Plan
 from streamq.flows.run import Run
@@ -38,7 +39,10 @@ _ONS = ("success", "failure", "any")
 
 @dataclass(eq=False)
 class Step(Generic[R_co]):
-    """A call in a flow, and what it waits for. ``edges``: other steps, or full ids of jobs, and which end is due."""
+    """A call in a flow, and what it waits for. ``edges``: other steps, or full ids of jobs, and which end is due.
+
+    ``names``: what those of the condition stand for, arguments or steps.
+    """
 
     flow: Flow
     name: str
@@ -46,6 +50,7 @@ class Step(Generic[R_co]):
     edges: dict[Step[Any] | str, On]
     uses: list[Use]
     when: Condition | None = None
+    names: Mapping[str, Source | Step[Any]] = field(default_factory=dict)
     env: tuple[str, ...] = ()
     undo: Step[Any] | None = field(default=None, repr=False)
     undoes: Step[Any] | None = field(default=None, repr=False)
@@ -54,6 +59,12 @@ class Step(Generic[R_co]):
     def output(self) -> R_co:
         """What it will return, for the arguments of later steps: ``paid.output``, ``paid.output.amount``."""
         return cast("R_co", Output(self))
+
+    @property
+    def sources(self) -> list[Step[Any]]:
+        """The steps whose results it is given, each once."""
+        named = [what for what in self.names.values() if isinstance(what, Step)]
+        return list(dict.fromkeys([*(use.step for use in self.uses), *named]))
 
     def undone_by(self, call: Call[Any], *, name: str = "") -> Step[R_co]:
         """Run this when the flow fails or is cancelled and the step had completed, after what undoes later steps.
@@ -190,9 +201,14 @@ class Flow:
                 raise WrongCall(
                     f"flow '{self.name}': step '{other.name}' belongs to another flow; wait for that flow's run, or its job"
                 )
-        condition = self._condition(call, when, env, edges) if when is not None else None
+        condition, names = None, dict[str, Source | Step[Any]]()
+        if when is not None:
+            condition, names = self._condition(call, when, env)
+            for what in names.values():
+                if isinstance(what, Step):
+                    edges.setdefault(what, "success")
         given = Call(call.task, tuple(args), kwargs) if uses else call
-        step = Step(self, self._named(name, call.task.name), given, edges, uses, condition, env)
+        step = Step(self, self._named(name, call.task.name), given, edges, uses, condition, names, env)
         self._names[step.name] = step
         return step
 
@@ -213,21 +229,29 @@ class Flow:
                 return made
 
     def _condition(
-        self, call: Call[Any], when: str, env: tuple[str, ...], edges: dict[Step[Any] | str, On]
-    ) -> Condition:
-        parameters = call.task.signature.names
+        self, call: Call[Any], when: str, env: tuple[str, ...]
+    ) -> tuple[Condition, dict[str, Source | Step[Any]]]:
+        """The condition, and what its names stand for. It is tried with the arguments, and with samples of results."""
+        arguments = call.task.signature.bind(*call.args, **call.kwargs)
         steps = {name: step for name, step in self._names.items() if step.undoes is None}
-        condition = Condition.checked(when, {*parameters, *steps, *(("env",) if env else ())})
-        samples = call.task.signature.bind(*call.args, **call.kwargs)
-        for name in condition.names:
-            if name in parameters:
-                samples[name] = _sample(samples.get(name))
-            elif name in steps:
-                edges.setdefault(steps[name], "success")
-                samples[name] = sample_of(steps[name].call.task.returns_as)
-        samples["env"] = dict.fromkeys(env, "a")
+        condition = Condition.checked(when, {*arguments, *steps, *(("env",) if env else ())})
+        samples: dict[str, Any] = {"env": dict.fromkeys(env, "a")}
+        names: dict[str, Source | Step[Any]] = {}
+        for name in sorted(condition.names - (set() if "env" in arguments or not env else {"env"})):
+            if name in arguments:
+                names[name], samples[name] = _argument(call, name, arguments), _sample(arguments[name])
+            else:
+                names[name], samples[name] = steps[name], sample_of(steps[name].call.task.returns_as)
         condition.try_with(samples)
-        return condition
+        return condition, names
+
+
+def _argument(call: Call[Any], name: str, arguments: Mapping[str, Any]) -> Source:
+    """Where an argument stands in the call, or its default."""
+    if name in call.kwargs:
+        return Source("a", name)
+    place = call.task.signature.names.index(name)
+    return Source("a", place) if place < len(call.args) else Source("v", arguments[name])
 
 
 def _sample(value: Any) -> Any:

@@ -26,13 +26,14 @@ EDGES = 1000  # parents of one job
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A job to be. ``edges``: other nodes by number, or full ids, with the end that is due."""
+    """A job to be. ``edges``: other nodes by number, or full ids, with the end that is due; ``wanted``: whose results."""
 
     number: int
     step: Step[Any]
     queue: str
     level: int
     edges: Mapping[int | str, On]
+    wanted: tuple[int, ...]
 
     @property
     def role(self) -> str:
@@ -65,15 +66,15 @@ class Plan:
                 raise WrongCall(
                     f"step '{step.name}' waits for {len(edges):,} others, and {EDGES - 2:,} are allowed: gather them in stages"
                 )
-            node = Node(number, step, step.call.task.queue, step.call.task.sending.level, edges)
+            wanted = tuple(numbers[id(other)] for other in step.sources)
+            node = Node(number, step, step.call.task.queue, step.call.task.sending.level, edges, wanted)
             nodes.append(node)
             places.setdefault(node.queue, []).append(node)
         return cls(nodes, places)
 
     def job(self, node: Node, ids: Sequence[str], flow: str) -> NewJob:
         """The job as the server is sent it. ``ids``: full ids of all nodes; ``flow``: that of the flow's end, ``0-…``."""
-        given = _given(node, self.nodes, ids, flow)
-        wanted = {parent.job for parent in given.parents}
+        wanted = {ids[number] for number in node.wanted}
         edges = [(ids[other] if isinstance(other, int) else other, on) for other, on in node.edges.items()]
         if not any(isinstance(other, int) and on == "success" for other, on in node.edges.items()):
             edges.append((_start_of(flow), "success"))
@@ -84,61 +85,34 @@ class Plan:
         local = ids[node.number].rpartition(f"{node.queue}-{node.level}-")[2]
         return packed_with(
             node.step.call,
-            {"flow": given.carried},
+            {"flow": self._given(node, ids, flow).carried},
             ("id", local, "flow", belongs, "after", after, "record", 1),
         )
 
     def described(self, node: Node, job: str) -> tuple[str, str, str]:
         """What the home keeps of a job: its role, its id, and number, name, task and edges as JSON."""
-        edges = [[other, on] for other, on in node.edges.items()]
-        text = json.dumps(
-            [node.number, node.step.name, node.step.call.task.name, edges], separators=(",", ":")
-        )
-        return node.role, job, text
+        edges = [[other, f"{on}+" if other in node.wanted else on] for other, on in node.edges.items()]
+        said = [node.number, node.step.name, node.step.call.task.name, edges]
+        return node.role, job, json.dumps(said, separators=(",", ":"))
+
+    def _given(self, node: Node, ids: Sequence[str], flow: str) -> Given:
+        step = node.step
+        places = {id(other): place for place, other in enumerate(step.sources)}
+        fills = [Fill(use.place, places[id(use.step)], use.path) for use in step.uses]
+        parents = [Parent(ids[number], self.nodes[number].step.call.task.name) for number in node.wanted]
+        if step.when is None:
+            return Given(flow, parents, fills)
+        names = {
+            name: what if isinstance(what, Source) else Source("p", places[id(what)])
+            for name, what in step.names.items()
+        }
+        return Given(flow, parents, fills, When(step.when.text, names, list(step.env)))
 
 
 def _start_of(flow: str) -> str:
     """The id for which first jobs wait, from that of the flow's end."""
     place, _, rest = flow.rpartition("-0-")
     return f"{place}-1-{rest}"
-
-
-def _given(node: Node, nodes: Sequence[Node], ids: Sequence[str], flow: str) -> Given:
-    step = node.step
-    sources = [use.step for use in step.uses]
-    names: dict[str, Source] = {}
-    numbers = {id(other.step): other.number for other in nodes} if step.uses or step.when else {}
-    parents: dict[int, int] = {}
-
-    def place_of(other: Step[Any]) -> int:
-        return parents.setdefault(numbers[id(other)], len(parents))
-
-    fills = [
-        Fill(use.place, place_of(source), use.path) for use, source in zip(step.uses, sources, strict=True)
-    ]
-    if step.when is not None:
-        by_name = {other.step.name: other.step for other in nodes}
-        for name in sorted(step.when.names):
-            if name == "env" and step.env:
-                continue
-            source = _argument(step, name)
-            names[name] = source or Source("p", place_of(by_name[name]))
-    found = [Parent(ids[number], nodes[number].step.call.task.name) for number in parents]
-    when = When(step.when.text, names, list(step.env)) if step.when is not None else None
-    return Given(flow, found, fills, when)
-
-
-def _argument(step: Step[Any], name: str) -> Source | None:
-    """What a name of a condition stands for, if it is one of the call's arguments."""
-    call, parameters = step.call, step.call.task.signature.names
-    if name not in parameters:
-        return None
-    if name in call.kwargs:
-        return Source("a", name)
-    place = parameters.index(name)
-    if place < len(call.args):
-        return Source("a", place)
-    return Source("v", call.task.signature.bind(*call.args, **call.kwargs)[name])
 
 
 def _undone_later(steps: Sequence[Step[Any]]) -> dict[int, list[Step[Any]]]:

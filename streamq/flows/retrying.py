@@ -72,12 +72,12 @@ def _revived(
 
 
 def _edges(job: FlowJob, by_number: dict[int, str], again: set[str], flow_id: str) -> str:
-    """What it waits for this time: those of its parents that run again."""
+    """What it waits for this time: those of its parents that run again, and whose results it wants."""
     edges = []
     for other, on in _said(job)[3]:
         parent = by_number.get(other, "") if isinstance(other, int) else other
-        if parent in again:
-            edges.append(f"{parent}={on}+")
+        if parent in again or on.endswith("+"):
+            edges.append(f"{parent}={on}")
     if job.role == "undo":
         edges.append(f"{flow_id}=failure")
     return " ".join(edges) or "-"

@@ -113,7 +113,7 @@ def read_steps(found: list[FlowJob]) -> list[StepInfo]:
             job.job,
             job.role == "undo",
             {
-                by_number.get(other, str(other)) if isinstance(other, int) else other: on
+                by_number.get(other, str(other)) if isinstance(other, int) else other: on.removesuffix("+")
                 for other, on in edges
             },
             State(job.status) if job.status else None,
