@@ -16,10 +16,12 @@ function sq.strike_pause(c, id)
 end
 
 -- The job, which has a record and whose entry is about to go, waits for the end of a strike. When there is no such strike
--- any more, it is due at once, and the worker that still knows of it is told.
+-- any more, it is due at once, and the worker that still knows of it is told. When it is too late before, it ends then.
 function sq.put_aside(c, job, id, consumer)
   local ends, record = sq.strike_ends(c, id), sq.record(c, job)
-  local due = not ends and c.now or math.min(ends, c.now + AGAIN)
+  local r = redis.call('HMGET', record, 'expires', 'attempt', 'deadline')
+  local latest = sq.latest(r[1], r[2], r[3]) or math.huge
+  local due = not ends and c.now or math.min(ends, c.now + AGAIN, latest + 1)
   redis.call('HSET', record, 'state', 'retrying', 'due', due)
   redis.call('HDEL', record, 'entry')
   sq.delay(c, job, due)

@@ -210,3 +210,15 @@ def test_an_ordered_lane_stands_still_for_a_strike_and_keeps_its_order(shard: Sh
     [(level, row)] = shard.take(consumer, 5)
     assert row[1].decode().split()[0] == jobs[1]
     assert balance(shard) == 0
+
+
+def test_a_struck_job_ends_at_its_deadline_although_the_strike_goes_on(shard: Shard) -> None:
+    consumer = shard.register()
+    shard.call("strike", "s1", "mail", 0)
+    (entry,) = shard.enqueue("5:2", "mail", "x", "within", 2_000)
+    [(level, row)] = shard.take(consumer, 1)
+    shard.take(consumer, 0, "strike", level, row[0], 2, "reason", "s1")
+    shard.now += 2_001
+    assert shard.take(consumer, 1) == []
+    assert explained(shard, f"5-{entry}").startswith("expired\nits deadline was")
+    assert balance(shard) == 0

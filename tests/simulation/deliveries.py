@@ -165,7 +165,7 @@ class Deliveries:
             if outcome == "strike":
                 job.struck = str(told["reason"])
                 ends = self.ledger.strikes.get(job.struck, 0)
-                job.due = max(job.due, min(ends, self.clock.wall + OFFERED_AGAIN))
+                job.due = max(job.due, min(ends, self.clock.wall + OFFERED_AGAIN, job.latest + 1))
         job.moved = True
 
     def _delivered(self, consumer: str, level: str, row: Any) -> None:
@@ -182,7 +182,7 @@ class Deliveries:
             raise Violation(f"delivered before the end of {job.follows}, which it follows: {job_id}")
         if job.asked:
             raise Violation(f"delivered although it is asked to stop: {job_id}")
-        if job.is_late(self.clock.wall):
+        if self.clock.wall > job.latest:
             raise Violation(f"delivered after it expired: {job_id}")
         if job.due > self.clock.highest_wall:
             raise Violation(f"delivered before it is due: {job_id}")

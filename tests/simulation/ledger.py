@@ -17,6 +17,9 @@ class Violation(Exception):
     """A rule of the protocol does not hold."""
 
 
+NEVER = 10**15
+
+
 @dataclass(slots=True)
 class Job:
     """One accepted job. ``due``, ``expires_at`` and ``deadline_at`` are wall time, ``born`` is true time (ms)."""
@@ -49,10 +52,11 @@ class Job:
         """Whether it kills every worker that starts it."""
         return self.body.startswith("poison")
 
-    def is_late(self, wall: int) -> bool:
-        """Whether it is too late to run it: it has not begun in time, or its deadline is past."""
-        latest = [self.deadline_at, None if self.attempts else self.expires_at]
-        return any(at is not None and wall > at for at in latest)
+    @property
+    def latest(self) -> int:
+        """When it is too late to run it: it has not begun in time, or its deadline is past."""
+        times = [self.deadline_at, None if self.attempts else self.expires_at]
+        return min((at for at in times if at is not None), default=NEVER)
 
     @property
     def unique(self) -> str | None:

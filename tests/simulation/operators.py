@@ -58,14 +58,13 @@ class Operators:
         world.clock.after(pause, self._pause)
 
     def _strike(self) -> None:
-        """One more strike, or one less; in the end all are lifted."""
+        """One more strike, or one less; in the end all are lifted, again after a failover that brought one back."""
         world, strikes = self.world, self.world.ledger.strikes
         standing = [name for name, ends in strikes.items() if ends > world.clock.wall]
         if not world.producing:
             for name in standing:
                 world.network.execute(protocol.unstrike, name)
-            return
-        if standing and world.random.random() < 0.6:
+        elif standing and world.random.random() < 0.6:
             world.network.execute(protocol.unstrike, world.random.choice(standing))
         else:
             options = world.random.choice(({}, {"for": 400}, {"for": 4_000}))

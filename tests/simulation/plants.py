@@ -254,7 +254,7 @@ PLANTS: dict[str, Edit] = {
     "the jobs of a lifted strike stay": Edit(
         STRUCK, "redis.call('ZADD', c.anchor .. ':delayed', 'XX', c.now, job)", ""
     ),
-    "a strike is not waited for": Edit(STRUCK, "math.min(ends, c.now + AGAIN)", "c.now"),
+    "a strike is not waited for": Edit(STRUCK, "math.min(ends, c.now + AGAIN, latest + 1)", "c.now"),
     "a struck job is not listed": Edit(STRUCK, "redis.call('RPUSH', c.anchor .. ':struck:' .. id, job)", ""),
     # unique keys, expiry, control
     "keys are never held": Edit(UNIQUE, "if not held then return nil end", "if true then return nil end"),

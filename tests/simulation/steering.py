@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulation.clock import Clock
-from simulation.ledger import Job, Ledger, Violation
+from simulation.ledger import NEVER, Job, Ledger, Violation
 from simulation.rows import pairs
 from simulation.shard import Shard
 from simulation.uniqueness import due_of, meet, options_of, shares_key
@@ -15,7 +15,6 @@ from streamq.protocol.enqueue import ANONYMOUS, Enqueued, NewJob
 from streamq.protocol.results import WAITING, Ending
 
 Answers = list[Any]
-NEVER = 10**15
 LIVING = ("scheduled", "waiting", "pending", "active", "retrying")
 
 

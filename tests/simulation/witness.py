@@ -111,7 +111,7 @@ class Witness:
     def _vanished(self, job: Job) -> None:
         if job.asked:
             self.ledger.end(job, "cancelled")
-        elif job.is_late(self.clock.highest_wall):
+        elif self.clock.highest_wall > job.latest:
             self.ledger.end(job, "expired")
         else:
             raise Violation(f"lost: {job.id} was accepted, has not ended, and is nowhere")
