@@ -46,7 +46,7 @@ def enqueue(
     ``producer`` with ``channel`` and ``seq`` names the call (RULES: one call at a time in each channel). Raises
     ``UniqueConflict`` when a job with ``on_conflict reject`` meets a holder; then nothing was added.
     """
-    order = _by_lane(jobs) if jobs[0].options[:1] == _LANE and len(jobs) > 1 else None
+    order = None if len(jobs) == 1 or jobs[0].options[:1] != _LANE else _by_lane(jobs)
     sent = jobs if order is None else [jobs[place] for place in order]
     args: list[Argument] = [now, producer, channel, seq]
     for (task, level, options), alike in [(_KIND(sent[0]), sent)] if len(sent) == 1 else groupby(sent, _KIND):
