@@ -221,6 +221,23 @@ def test_a_unique_item_is_put_in_once_and_again_when_it_has_ended(app: App) -> N
     asyncio.run(scene())
 
 
+def test_items_that_waited_in_lanes_run_together_and_their_results_come_back(app: App) -> None:
+    def tenant(item: Item) -> str:
+        return item.tenant
+
+    @app.batch(size=5, wait=0.1, by="tenant", lane=tenant)
+    async def index(items: list[Item]) -> list[str | Outcome]:
+        return [Retry(0.01) if item.number == 29 and len(items) > 1 else item.tenant for item in items]
+
+    async def scene() -> None:
+        async with working(app, concurrency=3):
+            jobs = await app.aenqueue_many([index.call(Item(f"t{i % 3}", i)) for i in range(30)])
+            assert [await job.aresult(timeout=10) for job in jobs] == [f"t{i % 3}" for i in range(30)]
+            await counted(app, completed=30, active=0, waiting=0)
+
+    asyncio.run(scene())
+
+
 def test_batches_and_jobs_of_other_tasks_share_a_queue(app: App) -> None:
     @app.batch(size=20, wait=0.02)
     async def many(items: list[int]) -> list[int]:
