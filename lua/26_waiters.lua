@@ -63,8 +63,9 @@ local function wait(anchor, args)
   if r[1] == 'completed' then return {r[1], r[2]} end
   if r[1] == 'expired' then return {r[1], r[3]} end
   if r[1] == 'dead' then return {r[1], sq.failure(r[4] or r[3], r[5])} end
+  if r[1] == 'skipped' or r[1] == 'cancelled' or r[1] == 'expired' then return {r[1], r[3]} end
   local how, is_flow = sq.flow_end(c, job)
-  if how then return {how, sq.flow_failure(c, job)} end
+  if how then return {(string.gsub(how, '@%d+$', '')), sq.flow_failure(c, job)} end
   if not r[1] and not is_flow and sq.find(c, job).place == 'gone' then
     local status, _, _, was_kept = sq.logged(c, job)
     return {status and not (status == 'completed' and was_kept) and status or 'gone', false}

@@ -1,11 +1,12 @@
 -- Gates: jobs that wait for the ends of other jobs, their parents, which may live in other shards.
---   gate:<job>      full id of an open parent → its edge: success, failure or any, with a + when its result is wanted; and
---                   `needs` while a failure is needed that no parent has had yet
+--   gate:<job>      full id of an open parent → its edge: success, failure or any, with a + when its result is wanted, and
+--                   @<run> when only an end of that run counts; `needs` while a failure is needed that no parent has had yet
 --   gates           job → when its parents are asked again (monotonic clock)
 --   children:<job>  full id of a child, a + behind it when it wants the result → its number
 --   closing         parents that have ended and whose children have not all been told, oldest first
 --   end:<job>       status, result: how such a parent ended; kept for an hour after the last child was told
--- A status with a - before it is that of a job that did not run because of its own parents: nothing has failed there.
+-- A status with a - before it is that of a job that did not run because of its own parents: nothing has failed there. One with
+-- @<run> behind it is that of a job that was revived so often: what comes late of an earlier run closes nothing.
 -- What must hold: a gate is a set, so closing an edge twice does nothing; a job leaves its gate once, by opening or by an
 -- end that its children are told in turn; a call tells at most STEP children, the next ones the others.
 
@@ -39,15 +40,15 @@ function sq.apart(full)
   return place, sq.job(job)
 end
 
--- `<full id>=<success | failure | any>[+] …` as a list of edges.
+-- `<full id>=<success | failure | any>[+][@<run>] …` as a list of edges.
 function sq.read_edges(text)
   local edges, known = {}, {}
   for word in string.gmatch(sq.text(text, 'after', EDGES * 170), '%S+') do
-    local full, on, wants = string.match(word, '^(%S+)=(%a+)(%+?)$')
+    local full, on, wants, run = string.match(word, '^(%S+)=(%a+)(%+?)(@?%d*)$')
     if not ON[on or ''] then sq.refuse('INVALID', 'edge is ' .. sq.shown(word) .. '; <job>=success, failure or any is due, + behind it for the result') end
     local place, job = sq.apart(full)
     if known[full] then sq.refuse('INVALID', 'job ' .. full .. ' is twice among the parents') end
-    known[full], edges[#edges + 1] = true, {full = full, place = place, job = job, on = on, wants = wants}
+    known[full], edges[#edges + 1] = true, {full = full, place = place, job = job, on = on, wants = wants, run = run}
   end
   if #edges == 0 or #edges > EDGES then sq.refuse('LIMIT', #edges .. ' parents; 1 to ' .. EDGES .. ' are due') end
   return edges
@@ -76,11 +77,11 @@ end
 
 -- How a job ended, with what is kept of its result; nil and true while it lives; nothing when it is unknown.
 function sq.known_end(c, job)
-  local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'because')
+  local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'because', 'revived')
   if r[1] and not FINAL[r[1]] then return nil, nil, true end
   local e = redis.call('HMGET', end_of(c, job), 'status', 'result')
   if e[1] then return e[1], e[2] end
-  if r[1] then return (r[3] and '-' or '') .. r[1], r[2] end
+  if r[1] then return (r[3] and '-' or '') .. r[1] .. (r[4] and '@' .. r[4] or ''), r[2] end
   local status, is_flow = sq.flow_end(c, job)
   if is_flow then return status, nil, true end
   if sq.find(c, job).place ~= 'gone' then return nil, nil, true end
@@ -154,7 +155,10 @@ function sq.close_edge(c, job, parent, status, result)
   local gate = gate_of(c, job)
   local edge = redis.call('HGET', gate, parent)
   if not edge then return sq.keep_for_later(c, job, parent, status, result) end
-  local on, wants = string.match(edge, '^(%a+)(%+?)$')
+  local on, wants, due = string.match(edge, '^(%a+)(%+?)@?(%d*)$')
+  local run
+  status, run = string.match(status, '^([^@]+)@?(%d*)$')
+  if tonumber(run ~= '' and run or 0) < tonumber(due ~= '' and due or 0) then return end
   if wants == '+' then sq.put_output(c, parent, status, result) end
   redis.call('HDEL', gate, parent)
   if on == 'success' and status ~= 'completed' then return shut_gate(c, job, parent, status, TRAVELS[status] or 'skipped') end
@@ -175,7 +179,7 @@ function sq.set_gate(c, job, edges, in_flow)
   local fields, ended, needs = {}, {}, nil
   for _, edge in ipairs(edges) do
     fields[#fields + 1] = edge.full
-    fields[#fields + 1] = edge.on .. edge.wants
+    fields[#fields + 1] = edge.on .. edge.wants .. edge.run
     needs = needs or edge.on == 'failure'
   end
   sq.many('HSET', gate_of(c, job), fields)
@@ -206,7 +210,7 @@ end
 function sq.begin_closing(c, job, status, result)
   redis.call('UNLINK', end_of(c, job))
   redis.call('HSET', end_of(c, job), 'status', status)
-  if result and result ~= '' and status == 'completed' then redis.call('HSET', end_of(c, job), 'result', result) end
+  if result and result ~= '' and string.find(status, '^completed') then redis.call('HSET', end_of(c, job), 'result', result) end
   redis.call('RPUSH', c.anchor .. ':closing', job)
   sq.switch(c, 'closing', 1)
 end
@@ -249,7 +253,7 @@ function sq.tell_kin(c, job, r, status, result)
   local told = because and '-' .. status or status
   if children then
     sq.switch(c, 'parents', -1)
-    sq.begin_closing(c, job, told, result)
+    sq.begin_closing(c, job, told .. (revived and '@' .. revived or ''), result)
   end
   if flow then sq.tell_flow(c, flow, job, told, revived) end
 end

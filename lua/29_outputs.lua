@@ -46,6 +46,7 @@ local ENDED = {skipped = true, cancelled = true, expired = true}
 
 -- A parent ended after a child had: when that one could be run again with its flow, it will want the result.
 function sq.keep_for_later(c, job, parent, status, result)
+  status = string.match(status, '^[^@]+')
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'inputs')
   if not ENDED[r[1] or ''] or not r[2] or not string.find(' ' .. r[2] .. ' ', ' ' .. parent .. ' ', 1, true) then return end
   local is_new = redis.call('EXISTS', output_of(c, parent)) == 0

@@ -20,7 +20,7 @@ function sq.ask_parents(c)
     for i = 1, math.min(#found, 2 * ASKED), 2 do
       if found[i] ~= 'needs' then
         local place, parent = sq.apart(found[i])
-        local edge = {full = found[i], place = place, job = parent, wants = string.match(found[i + 1], '%+?$')}
+        local edge = {full = found[i], place = place, job = parent, wants = string.match(found[i + 1], '%+?')}
         local status, result = sq.ask_parent(c, job, edge, may_come)
         if status then sq.close_edge(c, job, edge.full, status, result) end
       end

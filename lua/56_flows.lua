@@ -30,8 +30,8 @@ local ENDS = {completed = 'completed', failed = 'dead', undoing = 'dead', cancel
 function sq.flow_end(c, job)
   local flow = sq.flow_of(c, job)
   if not flow then return nil, false end
-  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'started')
-  if flow == job then return ENDS[r[1]], true end
+  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'started', 'revived')
+  if flow == job then return ENDS[r[1]] and ENDS[r[1]] .. (r[3] and '@' .. r[3] or ''), true end
   return r[2] and 'completed' or r[1] == 'cancelled' and 'cancelled' or nil, true
 end
 
@@ -79,7 +79,7 @@ local function conclude(c, flow, r)
   if state ~= 'completed' and r.undone < r.undos then redis.call('HSET', flow_key(c, flow), 'state', 'undoing', 'ended', c.now)
   else finish_flow(c, flow, state) end
   sq.tell_waiters(c, flow, ENDS[state], sq.flow_failure(c, flow))
-  sq.begin_closing(c, flow, ENDS[state])
+  sq.begin_closing(c, flow, (sq.flow_end(c, flow)))
 end
 
 local COUNTED = {'state', 'total', 'undos', 'ended_main', 'ended_undo', 'failures', 'asked', 'outcome'}
@@ -120,6 +120,7 @@ function sq.hear_ends(c, flow, text)
     reopens = hear_end(c, key, job, status, tonumber(run)) or reopens
   end
   if reopens then
+    if redis.call('HGET', key, 'state') ~= 'running' then redis.call('HINCRBY', key, 'revived', 1) end
     redis.call('HSET', key, 'state', 'running')
     redis.call('HDEL', key, 'ended', 'outcome', 'asked')
     redis.call('UNLINK', c.anchor .. ':end:' .. flow)

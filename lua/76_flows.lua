@@ -17,7 +17,7 @@ local function flow(anchor, args)
   return fields_of(c, sq.job(args[2]))
 end
 
--- now, flow, cursor, count -> {next cursor, {job, role, text, status, ms} …}, in no order
+-- now, flow, cursor, count -> {next cursor, {job, role, text, status, ms, run} …}, in no order
 local function flow_jobs(anchor, args)
   local c, id = sq.look(anchor, args[1]), sq.job(args[2])
   local cursor = args[3] == '-' and '0' or sq.num(sq.whole(args[3], 'cursor', 0, 1.8e19))
@@ -26,8 +26,8 @@ local function flow_jobs(anchor, args)
   local out = {found[1] == '0' and '' or found[1]}
   for i = 1, #found[2], 2 do
     local role, text = string.match(found[2][i + 1], '^(%a+) (.*)$')
-    local status, ms = string.match(redis.call('HGET', key .. ':ends', found[2][i]) or '', '^(%S+) %d+ (%d+)')
-    out[#out + 1] = {found[2][i], role, text, status or '', ms or ''}
+    local status, run, ms = string.match(redis.call('HGET', key .. ':ends', found[2][i]) or '', '^(%S+) (%d+) (%d+)')
+    out[#out + 1] = {found[2][i], role, text, status or '', ms or '', run or '0'}
   end
   return out
 end

@@ -104,7 +104,7 @@ def put_at(args: list[Any], kwargs: dict[str, Any], place: Sequence[str | int], 
     for step in place[:-1]:
         target = target[step]
     last = place[-1] if inner else first
-    if isinstance(target, Mapping) or 0 <= int(last) < len(target):
+    if isinstance(target, dict) or 0 <= int(last) < len(target):
         target[last] = value
         return
     raise IndexError(f"there is no argument {'.'.join(map(str, place))}")

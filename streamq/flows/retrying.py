@@ -27,9 +27,11 @@ def retry(namespace: str, flow_id: str) -> Conversation[int]:
     found: list[FlowJob] = yield from jobs(anchor, 0, where.local)
     _check(flow_id, fields, found)
     again = _to_run(found)
+    runs = {job.job: job.run + 1 for job in again}
     for role in ("main", "undo"):
         chosen = [job for job in again if job.role == role]
-        yield from _revived(namespace, flow_id, chosen, found, {job.job for job in again})
+        run = int(fields.get("revived", 0)) + 1
+        yield from _revived(namespace, f"{flow_id}=failure@{run}", chosen, found, runs)
         for place in {JobId.parse(job.job).anchor(namespace) for job in chosen}:
             yield from relay(namespace, place, 0)  # its home knows that it runs before anything is undone
     return len(again)
@@ -53,7 +55,7 @@ def _to_run(found: list[FlowJob]) -> list[FlowJob]:
 
 
 def _revived(
-    namespace: str, flow_id: str, chosen: list[FlowJob], found: list[FlowJob], again: set[str]
+    namespace: str, failure: str, chosen: list[FlowJob], found: list[FlowJob], runs: dict[str, int]
 ) -> Conversation[None]:
     """One call for neighbours in the same shard."""
     by_number = {_said(job)[0]: job.job for job in found}
@@ -66,20 +68,22 @@ def _revived(
             yield revive(place, 0, batch)
             batch = []
         place = anchor
-        batch.append((where.local, _edges(job, by_number, again, flow_id)))
+        batch.append((where.local, _edges(job, by_number, runs, failure)))
     if batch:
         yield revive(place, 0, batch)
 
 
-def _edges(job: FlowJob, by_number: dict[int, str], again: set[str], flow_id: str) -> str:
+def _edges(job: FlowJob, by_number: dict[int, str], runs: dict[str, int], failure: str) -> str:
     """What it waits for this time: those of its parents that run again, and whose results it wants."""
     edges = []
     for other, on in _said(job)[3]:
         parent = by_number.get(other, "") if isinstance(other, int) else other
-        if parent in again or on.endswith("+"):
+        if parent in runs:
+            edges.append(f"{parent}={on}@{runs[parent]}")
+        elif on.endswith("+"):
             edges.append(f"{parent}={on}")
     if job.role == "undo":
-        edges.append(f"{flow_id}=failure")
+        edges.append(failure)
     return " ".join(edges) or "-"
 
 

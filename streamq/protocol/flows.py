@@ -53,7 +53,10 @@ class Ids(NamedTuple):
 
 
 class FlowJob(NamedTuple):
-    """A job of a flow. ``status`` is empty while it has not ended; ``by_parents``: it ended because of its parents."""
+    """A job of a flow. ``status`` is empty while it has not ended; ``by_parents``: it ended because of its parents.
+
+    ``run``: how often it was revived.
+    """
 
     job: str
     role: str
@@ -61,6 +64,7 @@ class FlowJob(NamedTuple):
     status: str
     by_parents: bool
     ended_ms: int | None
+    run: int
 
 
 class JobsPage(NamedTuple):
@@ -215,12 +219,11 @@ def _jobs(reply: Any) -> JobsPage:
 
 
 def _job(row: Any) -> FlowJob:
-    job, role, said, status, ended = map(text, parts(row, 5)[:5])
+    job, role, said, status, ended, run = map(text, parts(row, 6)[:6])
     status, by_parents = status.removeprefix("-"), status.startswith("-")
     is_over = status not in {"", "open"}
-    return FlowJob(
-        job, role, said, status if is_over else "", by_parents, integer(ended) if is_over else None
-    )
+    ended_ms = integer(ended) if is_over else None
+    return FlowJob(job, role, said, status if is_over else "", by_parents, ended_ms, integer(run))
 
 
 def _messages(reply: Any) -> list[Message]:

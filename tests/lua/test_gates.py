@@ -275,6 +275,32 @@ def test_a_failed_flow_runs_again_from_where_it_stopped(place: Callable[[str], P
     assert shard.balance() == 0
 
 
+def test_what_comes_late_of_an_earlier_run_closes_nothing(place: Callable[[str], Place]) -> None:
+    mail, post = place("mail"), place("post")
+    worker, other = mail.register(), post.register()
+    flow, start, (a,) = flow_of(mail, 1)
+    [b] = post.reserve(1)
+    full = mail.full(flow)
+    mail.add("a", "id", a, "flow", full, "after", f"mail-{start}=success")
+    post.add("b", "id", b, "flow", full, "after", f"mail-5-{a}=success")
+    post.relay(mail)
+    mail.call("flow_commit", flow, "main", f"mail-5-{a}", "x", "main", f"post-5-{b}", "x")
+    settle(mail, worker, "dead")
+    late = mail.call("outbox", "0-0")[1:7]
+    mail.relay(post)
+    assert post.state(f"5-{b}") == "skipped"
+    mail.call("revive", f"5-{a}", "-")
+    post.call("revive", f"5-{b}", f"mail-5-{a}=success@1")
+    post.call("hear", *late)
+    post.relay(mail)
+    assert post.state(f"5-{b}") == "waiting"
+    settle(mail, worker, "done")
+    mail.relay(post)
+    assert post.run(other) == [f"5-{b}"]
+    post.relay(mail)
+    assert flow_fields(mail, flow)["state"] == "completed"
+
+
 def test_a_flow_is_cancelled_in_both_shards_and_what_it_did_is_undone(place: Callable[[str], Place]) -> None:
     mail, post = place("mail"), place("post")
     worker, other = mail.register(), post.register()

@@ -97,7 +97,7 @@ GOOD: list[tuple[Call[Any], Any]] = [
     (flows.revive(A, 0, [("5-1-1", "-")]), 1),
     (flows.flow(A, 0, "0-17-3"), [b"name", b"order", b"state", b"running"]),
     (flows.flows(A, 0), [b"", [b"id", b"0-17-3", b"name", b"order"]]),
-    (flows.jobs_page(A, 0, "0-17-3"), [b"17", [b"mail-5-1-1", b"main", b"[]", b"-skipped", b"18"]]),
+    (flows.jobs_page(A, 0, "0-17-3"), [b"17", [b"mail-5-1-1", b"main", b"[]", b"-skipped", b"18", b"0"]]),
     (flows.outbox(A, 0), [b"17-4", b"post", b"close", b"mail-5-1-1", b"completed", b"r", b"post-5-1-1"]),
     (flows.hear(A, 0, [flows.Message("17-4", "mail", (b"cancel", b"mail-5-1-1", b"-", b"", b""))]), 1),
     (flows.relayed(A, 0, [flows.Message("17-4", "post", ())]), 0),
