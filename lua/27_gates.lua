@@ -54,6 +54,14 @@ function sq.read_edges(text)
   return edges
 end
 
+-- How a parent ended, as messages say it.
+function sq.check_end(status)
+  local word = string.match(sq.text(status, 'status', 32), '^%-?(%a+)$') or string.match(status, '^%-?(%a+)@%d%d?%d?%d?%d?%d?$')
+  if not FINAL[word or ''] and word ~= 'gone' then
+    sq.refuse('INVALID', 'status is ' .. sq.shown(status) .. '; the end of a job is due')
+  end
+end
+
 -- The options of a job that has a gate, a flow, or an id that was reserved for it.
 function sq.check_gated(c, o, level)
   o.gated, c.gating = true, c.gating or {}

@@ -88,7 +88,7 @@ local function read_message(args, i)
   if not hearers[m.kind or ''] then sq.refuse('INVALID', 'kind is ' .. sq.shown(m.kind) .. '; close, attend, ended or cancel is due') end
   local _, job = sq.apart(m.about)
   m.job = job
-  sq.text(m.status, 'status', 32)
+  if m.kind == 'close' then sq.check_end(m.status) else sq.text(m.status, 'status', 32) end
   sq.text(m.result, 'result', sq.BODY_BYTES)
   m.words = select(2, string.gsub(sq.text(m.names, 'names', 262144), '%S+', ''))
   if m.kind == 'close' then
