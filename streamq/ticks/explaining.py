@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from streamq.errors import ConfigError
 from streamq.protocol import Flow
 from streamq.protocol.inspect import job as look_at
 from streamq.ticks.definition import Stored
@@ -57,9 +58,23 @@ def _future(stored: Stored, clock: int) -> Iterator[str]:
         yield f"next at {moment_words(moment, clock)}"
         if due > moment:
             yield f"its jitter makes that {moment_words(due, clock)}"
+        yield from _left_out(stored, clock)
     queued = stored.time("queued")
     if queued is not None:
         yield f"its run for {moment_words(queued, clock)} waits for the end of the one before"
+
+
+def _left_out(stored: Stored, clock: int) -> Iterator[str]:
+    """The time that would be next, if something stands in its way."""
+    try:
+        times = stored.times
+    except ConfigError as error:
+        yield str(error)
+        return
+    natural = times.timetable.after(instant(clock))
+    obstacle = natural and times.window.obstacle(natural)
+    if natural and obstacle:
+        yield f"{natural:%Y-%m-%d %H:%M:%S} UTC is left out: {obstacle}"
 
 
 def _past(stored: Stored, clock: int, state: str) -> Iterator[str]:

@@ -312,6 +312,15 @@ def test_a_schedule_is_paused_resumed_explained_and_removed(app: App) -> None:
         schedule.info()
 
 
+def test_it_is_explained_what_a_blackout_leaves_out(app: App) -> None:
+    @app.task
+    async def report() -> None: ...
+
+    dark = f"{datetime.now(UTC):%Y-%m-%d} to {datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    schedule = app.schedules.put("every 1 hour", report.call(), blackouts=[dark])
+    assert f"is left out: in blackout '{dark}'" in schedule.explain()
+
+
 def test_a_backfill_adds_each_time_once_and_says_what_it_added(app: App) -> None:
     @app.task
     async def report() -> None: ...
