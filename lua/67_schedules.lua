@@ -3,7 +3,7 @@
 --   schedule:<name>  expression, task, body, policies; next_run_at, last_run_at, last_job …: fields that people can read
 --   fires:<name>     the times for which it made jobs → when that was; the latest FIRES of them
 --   schedules:<app>  names of those that the code of an app declares
--- Functions: schedule_put, schedule_pause, schedule_resume, schedule_remove, schedule_read, schedule_list.
+-- Functions: schedule_put, schedule_pause, schedule_resume, schedule_remove.
 -- What must hold: a schedule that can fire has its next due time in `schedules`; a new definition with the same times keeps
 -- the one that is due; a schedule that is over goes away KEPT later; the switch `schedules` counts them all.
 
@@ -12,9 +12,6 @@ local KEPT = 604800000           -- ms that a schedule stays which is over, for 
 local MOST = 100000              -- schedules of a shard
 local TIMES = {'expression', 'jitter', 'starts', 'ends', 'blackouts'}
 local OTHERS = {'words', 'task', 'level', 'body', 'options', 'missed', 'most', 'lateness', 'overlap', 'grace', 'note', 'app'}
-local LISTED = {'expression', 'words', 'task', 'source', 'app', 'paused', 'paused_note', 'note', 'next_run_at', 'due_at', 'last_run_at',
-  'last_job', 'last_outcome', 'over_at', 'queued', 'runs', 'skipped', 'missed', 'most', 'lateness', 'overlap', 'jitter', 'grace',
-  'starts', 'ends', 'blackouts'}
 local KNOWN = {}
 for i = 1, #TIMES do KNOWN[TIMES[i]] = true end
 for i = 1, #OTHERS do KNOWN[OTHERS[i]] = true end
@@ -193,39 +190,7 @@ local function remove(anchor, args)
   return 1
 end
 
--- now, name … -> {now, {name, field, value …} …}; of one that is unknown, its name alone
-local function read(anchor, args)
-  local c, out = sq.look(anchor, args[1]), {}
-  if #args > 101 then sq.refuse('LIMIT', (#args - 1) .. ' names; the most is 100') end
-  out[1] = c.now
-  for i = 2, #args do out[i] = {sq.schedule_name(args[i]), unpack(redis.call('HGETALL', sq.schedule_key(c, args[i])))} end
-  return out
-end
-
-local function brief(c, name, at)
-  local row, r = {name, 'at', at}, redis.call('HMGET', sq.schedule_key(c, name), unpack(LISTED))
-  for i, field in ipairs(LISTED) do
-    if r[i] then
-      row[#row + 1] = field
-      row[#row + 1] = r[i]
-    end
-  end
-  return row
-end
-
--- now, start, count -> {now, next start, {name, field, value …} …}, the next due one first
-local function list(anchor, args)
-  local c, count = sq.look(anchor, args[1]), sq.whole(args[3] or 100, 'count', 1, 500)
-  local from = (args[2] or '-') == '-' and 0 or sq.whole(args[2], 'start', 0, 1e9)
-  local found = redis.call('ZRANGE', anchor .. ':schedules', from, from + count - 1, 'WITHSCORES')
-  local out = {c.now, #found == 2 * count and sq.num(from + count) or ''}
-  for i = 1, #found, 2 do out[#out + 1] = brief(c, found[i], found[i + 1]) end
-  return out
-end
-
 sq.register('schedule_put', {}, put)
 sq.register('schedule_pause', {'allow-oom'}, pause)
 sq.register('schedule_resume', {'allow-oom'}, resume)
 sq.register('schedule_remove', {'allow-oom'}, remove)
-sq.register('schedule_read', {'no-writes', 'allow-stale'}, read)
-sq.register('schedule_list', {'no-writes', 'allow-stale'}, list)
