@@ -3,7 +3,8 @@
 --   limits  key, or <class>:* for all of a class → words that hold now, `rate=10 burst=20 slots=3 …` (a key's own win)
 --   state   key → `<tokens> <at> <used> <rooms> <queued> <bytes>[ <till> <phase> <failed> <runs> <probes> <quota> <since>]`;
 --           none: full and idle. Rooms are the levels of which lanes wait for it, or -
--- Tokens are stored, not times, so that a rate can change while jobs wait. Breakers: closed (0), open until `till` (1),
+-- Tokens are stored, not times, so that a rate can change while jobs wait; they drip by the shard's monotonic clock (`at`),
+-- `till` is a time on the wall. Breakers: closed (0), open until `till` (1),
 -- half-open (2) with `quota` probes at once, which doubles with each success (Nygard, Release It!, 2007).
 -- What must hold: a bucket never gives more than rate × time + burst (a single job dearer than the burst leaves a debt).
 
@@ -103,19 +104,19 @@ local function read_state(limit, text)
   limit.probes, limit.quota, limit.since = tonumber(probes), tonumber(quota), tonumber(since)
 end
 
--- What dripped into the bucket since it was looked at last. A clock that was set back adds nothing.
+-- What dripped into the bucket since it was looked at last.
 local function refill(c, limit)
   local rule = limit.rule
   if not rule.rate then return end
-  if c.now > limit.at then limit.tokens = limit.tokens + (c.now - limit.at) * rule.rate / 1000 end
-  limit.at, limit.tokens = math.max(c.now, limit.at), math.min(limit.tokens, rule.burst)
+  limit.tokens = math.min(limit.tokens + math.max(0, c.mono - limit.at) * rule.rate / 1000, rule.burst)
+  limit.at = c.mono
 end
 
 local function load_some(c, need)
   local words, states = own_words(c, need), redis.call('HMGET', c.anchor .. ':state', unpack(need))
   for i, key in ipairs(need) do
     local rule = rule_for(c, key, words[i])
-    local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.now, has_changed = false}, UNTOUCHED)
+    local limit = setmetatable({key = key, rule = rule, tokens = rule.burst or 0, at = c.mono, has_changed = false}, UNTOUCHED)
     if states[i] then
       read_state(limit, states[i])
       refill(c, limit)
@@ -148,8 +149,8 @@ local function is_idle(c, limit)
 end
 
 local function state_text(c, limit)
-  c.at = c.at or ' ' .. sq.num(c.now) .. ' '
-  local at, is_calm = limit.at == c.now and c.at or ' ' .. sq.num(limit.at) .. ' ', limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0
+  c.at = c.at or ' ' .. sq.num(c.mono) .. ' '
+  local at, is_calm = limit.at == c.mono and c.at or ' ' .. sq.num(limit.at) .. ' ', limit.till <= c.now and limit.phase == CLOSED and limit.failed == 0 and limit.runs == 0
   if is_calm and limit.used == 0 and limit.rooms == '' and limit.queued == 0 then return limit.tokens .. at .. '0 - 0 0' end
   local text = limit.tokens .. at .. limit.used .. ' ' .. (limit.rooms == '' and '-' or limit.rooms) .. ' ' .. limit.queued .. ' ' .. sq.num(limit.bytes)
   if is_calm then return text end
@@ -228,8 +229,12 @@ function sq.refund(c, limit, tokens)
   if tokens > 0 then sq.wake_rooms(c, limit) end
 end
 
--- Closed for `ms`, whatever else it says.
+-- Closed for `ms`, whatever else it says. Lanes that had passed over it because it said nothing look at it from now on.
 function sq.shut(c, limit, ms)
+  if limit.says_nothing then
+    limit.says_nothing = nil
+    for _, lane in pairs(c.lanes) do lane.limits, lane.weight = false, false end
+  end
   limit.till = math.max(limit.till, c.now + ms)
   sq.change(c, limit)
 end

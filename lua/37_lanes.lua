@@ -238,7 +238,7 @@ function sq.put_back(c, lane, item)
     lane.text, lane.pos = table.concat(items, ',') .. (is_deep(lane) and '+' or ''), 1
   end
   sq.change_lane(c, lane)
-  if was_empty then sq.join_rings(c, {lane}) end
+  if was_empty then sq.join_rings(c, {lane}) elseif items[1] == item then sq.look_again(c, lane) end
 end
 
 -- A job with a record waits in its lane from now on: before those that are younger.
@@ -282,7 +282,7 @@ function sq.drop_from_lane(c, job, at)
   end
   lane.text, lane.pos = table.concat(items, ',') .. (is_deep(lane) and '+' or ''), 1
   sq.change_lane(c, lane)
-  sq.leave_if_empty(c, lane)
+  if sq.is_empty(c, lane) then sq.leave_if_empty(c, lane) else sq.look_again(c, lane) end
 end
 
 -- What of a lane by deadline was fetched and not served goes back.

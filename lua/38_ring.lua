@@ -86,6 +86,15 @@ function sq.leave_if_empty(c, lane)
   end
 end
 
+-- Another job stands first in a lane, which may cost less than the one that its room's timer was set for.
+function sq.look_again(c, lane)
+  local level = sq.level_of(lane)
+  sq.load_rules(c, {lane})
+  for _, limit in ipairs(lane.limits) do
+    if string.find(limit.rooms, level, 1, true) then sq.wake_rooms(c, limit) end
+  end
+end
+
 -- Limits whose time has come, at most PROMOTE of them.
 function sq.open_due(c)
   local due = redis.call('ZRANGE', c.anchor .. ':timers', '-inf', c.now, 'BYSCORE', 'LIMIT', 0, sq.PROMOTE)

@@ -151,11 +151,11 @@ end
 local function back_into_lane(c, job, delay, closes)
   local r = redis.call('HMGET', sq.record(c, job), 'lane', 'cost', 'level')
   if c.flow == 0 or not r[1] then return false end
-  local lane, has_closed = sq.lane(c, sq.lane_id(r[3], r[1])), false
-  sq.load_rules(c, {lane})
-  for j, limit in ipairs(lane.limits) do
-    if closes(limit, j == #lane.limits) then
-      sq.shut(c, limit, delay)
+  local keys, has_closed = sq.keys_of(r[1]), false
+  sq.load_limits(c, keys)
+  for j, key in ipairs(keys) do
+    if closes(c.limits[key], j == #keys) then
+      sq.shut(c, c.limits[key], delay)
       has_closed = true
     end
   end
