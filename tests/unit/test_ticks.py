@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from streamq.declaring import declared, release_of
 from streamq.errors import ConfigError
 from streamq.protocol.enqueue import NewJob
+from streamq.schedule import Schedule, Schedules
 from streamq.schedules import Blackout, Window, parse
 from streamq.ticks.definition import Definition, Stored
 from streamq.ticks.planning import Times, instant
@@ -207,3 +209,16 @@ def test_policies_that_cannot_be_meant_so_are_refused(words: dict[str, Any], sai
 
 def test_a_moment_survives_its_milliseconds() -> None:
     assert instant(1_700_000_000_123).isoformat() == "2023-11-14T22:13:20.123000+00:00"
+
+
+@pytest.mark.parametrize("kind", [Schedule, Schedules])
+def test_the_blocking_methods_and_their_awaited_forms_say_the_same(kind: type) -> None:
+    plain = [name for name in vars(kind) if name[0] != "_" and callable(getattr(kind, f"a{name}", None))]
+    assert set(plain) >= (
+        {"put", "list"} if kind is Schedules else {"put", "info", "run", "backfill", "pause"}
+    )
+    for name in plain:
+        blocking, awaited = getattr(kind, name), getattr(kind, f"a{name}")
+        assert inspect.iscoroutinefunction(awaited)
+        assert inspect.signature(blocking) == inspect.signature(awaited)
+        assert blocking.__doc__ == awaited.__doc__
