@@ -17,7 +17,7 @@ end
 
 local function run_again(c, job)
   local key = sq.record(c, job)
-  local r = redis.call('HMGET', key, 'level', 'unique', 'until', 'flow')
+  local r = redis.call('HMGET', key, 'level', 'unique', 'until', 'flow', 'schedule')
   redis.call('HDEL', key, 'reason', 'died', 'attempt', 'parked', 'traceback', 'expires', 'deadline', 'first')
   if r[2] then sq.hold(c, r[2], job, r[3]) end
   redis.call('ZREM', c.anchor .. ':dead', job)
@@ -25,6 +25,7 @@ local function run_again(c, job)
   sq.count(c, 'dead', -1)
   sq.remember(c, job, 'retried')
   if r[4] then sq.reopen(c, job, r[4]) end
+  if r[5] then sq.run_began(c, r[5], job) end
   sq.make_ready(c, job, r[1])
 end
 

@@ -51,6 +51,20 @@ local function open_jobs(c, text)
   return open
 end
 
+local function keep_open(key, open)
+  redis.call('HSET', key, 'open', table.concat(open, ' ', math.max(1, #open - OPEN + 1)))
+end
+
+-- A job of a schedule that had ended goes on: a dead one that is retried.
+function sq.run_began(c, name, job)
+  local key = sq.schedule_key(c, name)
+  local text = redis.call('HGET', key, 'open')
+  if not text then return end
+  local open = open_jobs(c, text)
+  open[#open + 1] = job
+  keep_open(key, open)
+end
+
 local function remember_fire(c, name, fire)
   local fires = c.anchor .. ':fires:' .. name
   redis.call('ZADD', fires, c.now, fire)
@@ -67,7 +81,8 @@ local function add_run(c, name, fire, job, open)
   redis.call('HSET', sq.record(c, id), 'schedule', name, 'scheduled', fire)
   remember_fire(c, name, fire)
   open[#open + 1] = id
-  redis.call('HSET', key, 'last_job', id, 'last_run_at', fire, 'open', table.concat(open, ' ', math.max(1, #open - OPEN + 1)))
+  redis.call('HSET', key, 'last_job', id, 'last_run_at', fire)
+  keep_open(key, open)
   redis.call('HINCRBY', key, 'runs', 1)
   return 'added', id
 end

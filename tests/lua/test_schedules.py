@@ -219,6 +219,18 @@ def test_a_pause_forgets_the_run_that_waits(shard: Shard) -> None:
     assert "queued" not in fields(shard)
 
 
+def test_a_dead_run_that_is_retried_goes_on_again(shard: Shard) -> None:
+    consumer = shard.register()
+    put(shard)
+    job = tick(shard)[1]
+    ((level, row),) = shard.take(consumer, 1)
+    shard.call("finish", consumer, 0, "dead", level, row[0], 2, "error", "E: x")
+    shard.call("retry", job)
+    assert tick(shard) == ["skipped", f"job {job} goes on"]
+    finish(shard, consumer)
+    assert tick(shard)[0] == "added"
+
+
 def test_a_dead_run_releases_the_one_that_waits(shard: Shard) -> None:
     consumer = shard.register()
     put(shard, overlap="queue")
