@@ -95,8 +95,8 @@ local function enter_epoch(c)
 end
 
 function sq.save(c)
-  if c.closing > 0 or c.ends then sq.spread(c) end
-  if c.opened and not c.paused then sq.ring(c, 1) end
+  if c.ended or c.ends or c.closing > 0 then sq.spread(c) end
+  if (c.opened and not c.paused) or (c.closing > 0 and not c.takes) then sq.ring(c, 1) end
   if c.mail then sq.post(c) end
   if c.flow > 0 then sq.save_flow(c) end
   if c.new_epoch or c.first then enter_epoch(c) end

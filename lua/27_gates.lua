@@ -3,15 +3,13 @@
 --                   @<run> when only an end of that run counts; `needs` while a failure is needed that no parent has had yet
 --   gates           job → when its parents are asked again (monotonic clock)
 --   children:<job>  full id of a child, a + behind it when it wants the result → its number
---   closing         parents that have ended and whose children have not all been told, oldest first
---   end:<job>       status, result: how such a parent ended; kept for an hour after the last child was told
 -- A status with a - before it is that of a job that did not run because of its own parents: nothing has failed there. One with
 -- @<run> behind it is that of a job that was revived so often: what comes late of an earlier run closes nothing.
 -- What must hold: a gate is a set, so closing an edge twice does nothing; a job leaves its gate once, by opening or by an
--- end that its children are told in turn; a call tells at most STEP children, the next ones the others.
+-- end that its children are told in turn.
 
-local STEP, BITE = 250, 100
-local KEPT = 3600000             -- ms
+local UNCLAIMED = 7200000        -- ms that children of a job are kept which is still to be added
+local LOOKED_AT = 100            -- children of such a job that are looked at when it comes
 local ASK_AFTER = 60000          -- ms; see 35_asking
 local EDGES = 1000
 sq.CALL_EDGES = 2000             -- edges that a call adds at most
@@ -22,8 +20,8 @@ local FINAL = {completed = true, dead = true, cancelled = true, skipped = true, 
 local TRAVELS = {cancelled = 'cancelled', ['-cancelled'] = 'cancelled', expired = 'expired', ['-expired'] = 'expired'}
 
 local function gate_of(c, job) return c.anchor .. ':gate:' .. job end
-local function children_of(c, job) return c.anchor .. ':children:' .. job end
-local function end_of(c, job) return c.anchor .. ':end:' .. job end
+function sq.children_key(c, job) return c.anchor .. ':children:' .. job end
+function sq.end_key(c, job) return c.anchor .. ':end:' .. job end
 
 function sq.place(c)
   c.place_name = c.place_name or string.match(c.anchor, '{(.+)}$')
@@ -77,7 +75,7 @@ function sq.check_gated(c, o, level)
   if not o.id then return end
   if sq.before(sq.id(c, c.seq), sq.entry(o.id)) then sq.refuse('INVALID', 'id ' .. o.id .. ' was not reserved: it is ahead of all ids') end
   local job = level .. '-' .. o.id
-  if c.gating[job] or redis.call('EXISTS', sq.record(c, job)) == 1 or sq.row(c, level, o.id) then
+  if c.gating[job] or redis.call('EXISTS', sq.record(c, job)) == 1 then
     sq.refuse('STATE', 'job ' .. job .. ' is there already; nothing was added')
   end
   c.gating[job] = true
@@ -85,9 +83,11 @@ end
 
 -- How a job ended, with what is kept of its result; nil and true while it lives; nothing when it is unknown.
 function sq.known_end(c, job)
+  local now = c.ended and c.ended[job]
+  if now then return now.status, now.result end
   local r = redis.call('HMGET', sq.record(c, job), 'state', 'result', 'because', 'revived')
   if r[1] and not FINAL[r[1]] then return nil, nil, true end
-  local e = redis.call('HMGET', end_of(c, job), 'status', 'result')
+  local e = redis.call('HMGET', sq.end_key(c, job), 'status', 'result')
   if e[1] then return e[1], e[2] end
   if r[1] then return (r[3] and '-' or '') .. r[1] .. (r[4] and '@' .. r[4] or ''), r[2] end
   local status, is_flow = sq.flow_end(c, job)
@@ -108,11 +108,18 @@ end
 -- A child, by its full id, shall be told how the job ends; how that has ended already, else nothing. A parent that the child's
 -- own flow adds may come later.
 function sq.attend(c, job, child, wants, may_come)
-  local status, result, lives = sq.known_end(c, job)
-  if status then return status, result end
-  if not lives and not may_come then return 'gone' end
-  redis.call('ZADD', children_of(c, job), string.match(child, '(%d+)$'), child .. wants)
-  if lives then mark_parent(c, job, wants) else redis.call('PEXPIRE', children_of(c, job), 2 * KEPT) end
+  c.attended = c.attended or {}
+  local marked = c.attended[job]             -- what this call has found out of a parent that lives: 1.5 us less an edge
+  if not marked then
+    local status, result, lives = sq.known_end(c, job)
+    if status then return status, result end
+    if not lives and not may_come then return 'gone' end
+    marked = lives and '' or 'absent'
+    if lives then mark_parent(c, job, wants) end
+  elseif marked == '' and wants == '+' then mark_parent(c, job, wants) end
+  c.attended[job] = marked == 'absent' and marked or wants == '+' and wants or marked
+  redis.call('ZADD', sq.children_key(c, job), string.match(child, '(%d+)$'), child .. wants)
+  if marked == 'absent' then redis.call('PEXPIRE', sq.children_key(c, job), UNCLAIMED) end
 end
 
 -- Does a child want the result of this job, which has a record?
@@ -122,10 +129,10 @@ end
 
 -- A job is added of which children came first.
 function sq.find_children(c, job)
-  local some = redis.call('ZRANGE', children_of(c, job), 0, BITE - 1)
+  local some = redis.call('ZRANGE', sq.children_key(c, job), 0, LOOKED_AT - 1)
   if #some == 0 then return end
-  redis.call('PERSIST', children_of(c, job))
-  local wants = #some == BITE and '+' or ''
+  redis.call('PERSIST', sq.children_key(c, job))
+  local wants = #some == LOOKED_AT and '+' or ''
   for _, child in ipairs(some) do wants = string.match(child, '%+$') or wants end
   mark_parent(c, job, wants)
 end
@@ -183,22 +190,26 @@ function sq.ask_parent(c, job, edge, may_come)
 end
 
 -- The job, which has a record, waits for its parents; those that have ended already are closed at once.
-function sq.set_gate(c, job, edges, in_flow)
+function sq.set_gate(c, job, edges, flow)
   local fields, ended, needs = {}, {}, nil
   for _, edge in ipairs(edges) do
     fields[#fields + 1] = edge.full
     fields[#fields + 1] = edge.on .. edge.wants .. edge.run
     needs = needs or edge.on == 'failure'
   end
+  if needs then
+    fields[#fields + 1] = 'needs'
+    fields[#fields + 1] = 'failure'
+  end
   sq.many('HSET', gate_of(c, job), fields)
-  if needs then redis.call('HSET', gate_of(c, job), 'needs', 'failure') end
   redis.call('ZADD', c.anchor .. ':gates', c.mono + ASK_AFTER, job)
-  redis.call('HSET', sq.record(c, job), 'state', 'waiting')
+  if flow then redis.call('HSET', sq.record(c, job), 'state', 'waiting', 'flow', flow)
+  else redis.call('HSET', sq.record(c, job), 'state', 'waiting') end
   sq.count(c, 'waiting', 1)
   sq.hold_outputs(c, job, edges)
   for _, edge in ipairs(edges) do
     local status, result = sq.stored_end(c, edge), nil
-    if not status then status, result = sq.ask_parent(c, job, edge, in_flow) end
+    if not status then status, result = sq.ask_parent(c, job, edge, flow ~= nil) end
     if status then ended[#ended + 1] = {edge.full, status, result} end
   end
   for _, e in ipairs(ended) do sq.close_edge(c, job, e[1], e[2], e[3]) end
@@ -208,71 +219,11 @@ end
 function sq.enter_gates(c)
   for _, job in ipairs(c.gating) do
     local id, o = job[1], job[2]
-    if o.flow then redis.call('HSET', sq.record(c, id), 'flow', o.flow) end
     if o.id then sq.find_children(c, id) end
-    if o.edges then sq.set_gate(c, id, o.edges, o.flow ~= nil) else sq.open_gate(c, id) end
-  end
-end
-
--- A parent has ended: its children are told by this call and the next ones.
-function sq.begin_closing(c, job, status, result)
-  redis.call('UNLINK', end_of(c, job))
-  redis.call('HSET', end_of(c, job), 'status', status)
-  if result and result ~= '' and string.find(status, '^completed') then redis.call('HSET', end_of(c, job), 'result', result) end
-  redis.call('RPUSH', c.anchor .. ':closing', job)
-  sq.switch(c, 'closing', 1)
-end
-
--- Tells some children of a parent; how many there were. Those of another place get one message together.
-local function tell_children(c, job, most)
-  local e, full, away = redis.call('HMGET', end_of(c, job), 'status', 'result'), sq.full(c, job), {}
-  local found = redis.call('ZPOPMIN', children_of(c, job), most)
-  for i = 1, #found, 2 do
-    local child = string.gsub(found[i], '%+$', '')
-    local place, id = string.match(child, '^(.+)%-(%d%-%d+%-%d+)$')
-    if place == sq.place(c) then pcall(sq.close_edge, c, id, full, e[1] or 'gone', e[2])
-    elseif place then
-      if not away[place] then away[place], away[#away + 1] = {}, place end
-      away[place][#away[place] + 1] = child
+    if o.edges then sq.set_gate(c, id, o.edges, o.flow)
+    else
+      if o.flow then redis.call('HSET', sq.record(c, id), 'flow', o.flow) end
+      sq.open_gate(c, id)
     end
   end
-  for _, place in ipairs(away) do sq.send(c, place, 'close', full, e[1] or 'gone', table.concat(away[place], ' ')) end
-  return #found / 2
-end
-
--- Goes on telling children, STEP a call.
-function sq.close_some(c)
-  while c.closing > 0 and (c.told or 0) < STEP do
-    local most, job = math.min(BITE, STEP - (c.told or 0)), redis.call('LINDEX', c.anchor .. ':closing', 0)
-    if not job then return sq.switch(c, 'closing', -c.closing) end
-    local told = tell_children(c, job, most)
-    c.told = (c.told or 0) + told + 1
-    if told < most then
-      redis.call('LPOP', c.anchor .. ':closing')
-      redis.call('PEXPIRE', end_of(c, job), KEPT)
-      sq.switch(c, 'closing', -1)
-    end
-  end
-end
-
--- What the end of a job means for others, its children and its flow: `r` is what its record said of them, the fields KIN.
-function sq.tell_kin(c, job, r, status, result)
-  local flow, children, because, revived = unpack(r)
-  local told = because and '-' .. status or status
-  if children then
-    sq.switch(c, 'parents', -1)
-    sq.begin_closing(c, job, told .. (revived and '@' .. revived or ''), result)
-  end
-  if flow then sq.tell_flow(c, flow, job, told, revived) end
-end
-
--- All that this call has ended is told to those whom it concerns, as far as a call may go.
-function sq.spread(c)
-  for _ = 1, 4 do
-    if c.ends then sq.tell_flows(c) end
-    if c.closing == 0 or (c.told or 0) >= STEP then break end
-    sq.close_some(c)
-  end
-  if c.ends then sq.tell_flows(c) end
-  if c.added_due then sq.watch_over(c) end
 end

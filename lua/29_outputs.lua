@@ -15,7 +15,7 @@ function sq.hold_outputs(c, job, edges)
     end
   end
   if #names == 0 then return end
-  local old = redis.call('HGET', sq.record(c, job), 'inputs')
+  local old = not c.gating and redis.call('HGET', sq.record(c, job), 'inputs')     -- a new job has none
   redis.call('HSET', sq.record(c, job), 'inputs', (old and old .. ' ' or '') .. table.concat(names, ' '))
 end
 

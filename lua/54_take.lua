@@ -118,7 +118,7 @@ local function take(anchor, args)
   -- checked: first write
   c.takes = true
   local report = sq.settle(c, me, list)
-  if c.closing > 0 or c.ends then sq.spread(c) end
+  if c.ended or c.ends or c.closing > 0 then sq.spread(c) end
   c.opened = nil                          -- the caller is the first who gets it
   redis.call('ZREM', c.anchor .. ':idle', me.id)
   redis.call('ZREM', c.anchor .. ':woken', me.id)
@@ -134,6 +134,7 @@ local function take(anchor, args)
   local commands = sq.drop_commands(c, me.id)
   if me.clean then sq.hand_out_ticks(c, commands) end
   local sleep = hand_on(c, me, n, got, is_all)
+  if c.closing > 0 then sleep = math.min(sleep, 1) end          -- there are more to be told that a parent has ended
   if me.clean and sleep == 0 then sq.remind(c, commands) end
   if c.outbox > 0 or c.mail then
     if sq.claim_relay(c) then commands[#commands + 1] = 'relay' end

@@ -82,6 +82,7 @@ local function conclude(c, flow, r)
   sq.begin_closing(c, flow, (sq.flow_end(c, flow)))
 end
 
+local COUNTS = {'completed', 'dead', 'cancelled', 'expired', 'skipped', 'ended_main', 'ended_undo', 'failures'}
 local COUNTED = {'state', 'total', 'undos', 'ended_main', 'ended_undo', 'failures', 'asked', 'outcome'}
 
 local function review(c, flow)
@@ -92,40 +93,51 @@ local function review(c, flow)
   if r.state == 'running' and r.ended_main >= r.total then conclude(c, flow, r) end
 end
 
-local function count_end(c, key, role, status, n)
+local function count_end(counts, role, status, n)
   local own = string.match(status, '^%-?(%a+)$')
-  redis.call('HINCRBY', key, own, n)
-  redis.call('HINCRBY', key, 'ended_' .. role, n)
-  if role == 'main' and FAILED[status] then redis.call('HINCRBY', key, 'failures', n) end
+  counts[own] = (counts[own] or 0) + n
+  counts['ended_' .. role] = (counts['ended_' .. role] or 0) + n
+  if role == 'main' and FAILED[status] then counts.failures = (counts.failures or 0) + n end
 end
 
--- One job: what is older than what is known, or known, counts for nothing.
-local function hear_end(c, key, job, status, run)
-  local said = redis.call('HGET', key .. ':jobs', job)
-  if not said then return end
-  local role, old = string.match(said, '^%a+'), redis.call('HGET', key .. ':ends', job)
+-- One job: what is older than what is known, or known, counts for nothing. Whether it is one that runs again.
+local function hear_end(counts, changed, one, said, old)
+  local role = string.match(said or '', '^%a+')
   local was, was_run = string.match(old or '', '^(%S+) (%d+)')
-  if was and (run < tonumber(was_run) or (run == tonumber(was_run) and was ~= 'open')) then return end
-  if was and was ~= 'open' then count_end(c, key, role, was, -1) end
-  if status ~= 'open' then count_end(c, key, role, status, 1) end
-  redis.call('HSET', key .. ':ends', job, status .. ' ' .. run .. ' ' .. sq.num(c.now))
-  return status == 'open' and role == 'main'
+  if not role or (was and (one.run < tonumber(was_run) or (one.run == tonumber(was_run) and was ~= 'open'))) then return false end
+  if was and was ~= 'open' then count_end(counts, role, was, -1) end
+  if one.status ~= 'open' then count_end(counts, role, one.status, 1) end
+  changed[one.job] = one.status .. ' ' .. one.run
+  return one.status == 'open' and role == 'main'
 end
 
--- `<job> <status> <run> …` of a flow that lives here.
+local function reopen_flow(c, flow)
+  local key = flow_key(c, flow)
+  if redis.call('HGET', key, 'state') ~= 'running' then redis.call('HINCRBY', key, 'revived', 1) end
+  redis.call('HSET', key, 'state', 'running')
+  redis.call('HDEL', key, 'ended', 'outcome', 'asked')
+  redis.call('UNLINK', c.anchor .. ':end:' .. flow)
+  for _, part in ipairs{key, key .. ':jobs', key .. ':ends'} do redis.call('PERSIST', part) end
+end
+
+-- `<job> <status> <run> …`, at most 100 jobs of a flow that lives here.
 function sq.hear_ends(c, flow, text)
-  local key, reopens = flow_key(c, flow), false
-  if redis.call('EXISTS', key) == 0 then return end
+  local key, jobs, heard, counts, changed, reopens = flow_key(c, flow), {}, {}, {}, {}, false
   for job, status, run in string.gmatch(text, '(%S+) (%S+) (%d+)') do
-    reopens = hear_end(c, key, job, status, tonumber(run)) or reopens
+    jobs[#jobs + 1], heard[#heard + 1] = job, {job = job, status = status, run = tonumber(run)}
   end
-  if reopens then
-    if redis.call('HGET', key, 'state') ~= 'running' then redis.call('HINCRBY', key, 'revived', 1) end
-    redis.call('HSET', key, 'state', 'running')
-    redis.call('HDEL', key, 'ended', 'outcome', 'asked')
-    redis.call('UNLINK', c.anchor .. ':end:' .. flow)
-    for _, part in ipairs{key, key .. ':jobs', key .. ':ends'} do redis.call('PERSIST', part) end
+  if #jobs == 0 or redis.call('EXISTS', key) == 0 then return end
+  local said, old = redis.call('HMGET', key .. ':jobs', unpack(jobs)), redis.call('HMGET', key .. ':ends', unpack(jobs))
+  for i, one in ipairs(heard) do
+    reopens = hear_end(counts, changed, one, said[i], changed[one.job] or old[i]) or reopens
   end
+  for _, job in ipairs(jobs) do
+    if changed[job] then redis.call('HSET', key .. ':ends', job, changed[job] .. ' ' .. sq.num(c.now)) end
+  end
+  for _, name in ipairs(COUNTS) do
+    if (counts[name] or 0) ~= 0 then redis.call('HINCRBY', key, name, counts[name]) end
+  end
+  if reopens then reopen_flow(c, flow) end
   review(c, flow)
 end
 

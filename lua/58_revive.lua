@@ -33,7 +33,7 @@ local function revive_job(c, job)
   sq.hold_again(c, job.id, job.inputs)
   sq.reopen(c, job.id, job.flow)
   sq.find_children(c, job.id)
-  if job.edges then sq.set_gate(c, job.id, job.edges, true) else sq.open_gate(c, job.id) end
+  if job.edges then sq.set_gate(c, job.id, job.edges, job.flow) else sq.open_gate(c, job.id) end
 end
 
 -- now, (job edges) … -> 1; edges are `-` for a job that waits for nothing

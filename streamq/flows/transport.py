@@ -14,7 +14,7 @@ from streamq.flows.plan import Node, Plan
 from streamq.flows.run import Run
 from streamq.producer import MAX_BATCH_BYTES, Producer
 from streamq.protocol import Flow as Conversation
-from streamq.protocol.enqueue import MAX_BATCH, NewJob
+from streamq.protocol.enqueue import NewJob
 from streamq.protocol.flows import DESCRIBED, Ids, commit, describe, open_flow, relay, reserve
 from streamq.protocol.keys import JobId, anchor_of
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Transport"]
 
-_EDGES = 1000  # of the jobs in one call, unless one job has more
+_EDGES = 250  # of the jobs in one call, unless one job has more
+_JOBS = 150
 _NOWHERE = "0-0"
 _LATER = 1_000_000  # what was added while the flow ran stands behind the rest
 
@@ -90,7 +91,7 @@ class Transport:
         for node in nodes:
             job, more = self._plan.job(node, self._ids, self.flow or ""), len(node.edges) + 1
             is_full = (
-                len(batch) == MAX_BATCH or edges + more > _EDGES or size + len(job.body) > MAX_BATCH_BYTES
+                len(batch) == _JOBS or edges + more > _EDGES or size + len(job.body) > MAX_BATCH_BYTES
             )
             if batch and is_full:
                 yield batch
