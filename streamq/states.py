@@ -22,6 +22,8 @@ class State(StrEnum):
     EXPIRED = "expired"  # too late: not begun, or not to be finished, in time
 
 
+_REVIVED = frozenset({State.PENDING, State.WAITING})  # a job of a flow that is run again
+
 MOVES: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
     State.WAITING: frozenset({State.PENDING, State.SCHEDULED, State.CANCELLED, State.EXPIRED, State.SKIPPED}),
@@ -35,14 +37,15 @@ MOVES: dict[State, frozenset[State]] = {
             State.CANCELLED,
             State.PENDING,
             State.EXPIRED,
+            State.SKIPPED,
         }
     ),
     State.RETRYING: frozenset({State.PENDING, State.CANCELLED, State.EXPIRED}),
     State.COMPLETED: frozenset(),
-    State.DEAD: frozenset({State.PENDING, State.CANCELLED}),
-    State.CANCELLED: frozenset(),
-    State.SKIPPED: frozenset(),
-    State.EXPIRED: frozenset(),
+    State.DEAD: frozenset({State.PENDING, State.WAITING, State.CANCELLED}),
+    State.CANCELLED: _REVIVED,
+    State.SKIPPED: _REVIVED,
+    State.EXPIRED: _REVIVED,
 }
 
-FINAL = frozenset(state for state, moves in MOVES.items() if not moves) | {State.DEAD}
+FINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED, State.SKIPPED, State.EXPIRED})

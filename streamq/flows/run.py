@@ -188,7 +188,11 @@ class Run(Generic[R_co]):
         """All of its jobs, also those that undo, in the order in which they were added."""
         return read_steps(await self._app.afollow(self._all()))
 
-    def job(self, step: Step[T] | str) -> Job[T]:
+    @overload
+    def job(self, step: Step[T]) -> Job[T]: ...
+    @overload
+    def job(self, step: str) -> Job[Any]: ...
+    def job(self, step: Step[Any] | str) -> Job[Any]:
         """The job of a step. Raises JobNotFound when the flow has no such step."""
         name = step if isinstance(step, str) else step.name
         if self._jobs is None:

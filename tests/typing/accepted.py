@@ -16,6 +16,8 @@ from streamq import (
     Dead,
     Debounce,
     Event,
+    Flow,
+    FlowState,
     Job,
     JobFailed,
     Limit,
@@ -24,11 +26,15 @@ from streamq import (
     QueueFull,
     RateLimited,
     Retry,
+    Run,
     Schedule,
     ScheduleInfo,
     Snooze,
+    State,
+    Step,
     Throttle,
     Unique,
+    group,
     resource,
 )
 
@@ -52,6 +58,11 @@ def checksum(path: str) -> str:
 async def send_email(to: str, *, template: str = "welcome") -> bool:
     """Sends one."""
     return True
+
+
+@app.task
+async def joined(parts: list[str], *, name: str) -> str:
+    return name
 
 
 @app.task
@@ -342,6 +353,29 @@ assert_type(list(app.schedules.list("mail")), list[ScheduleInfo])
 assert_type(monthly.info().next_run_ms, int | None)
 
 
+# Workflows
+
+flow = Flow("order", keep="2d")
+hashed = flow.add(
+    checksum.call("x"), name="hashed", after=[send_email.enqueue("a")], undo=send_email.call("a")
+)
+assert_type(hashed, Step[str])
+assert_type(hashed.output, str)
+mailed = flow.add(send_email.call(hashed.output), after={hashed: "any"}, when="hashed != ''", env=["REGION"])
+hashed.undone_by(send_email.call(hashed.output))
+run = flow.enqueue()
+assert_type(run, Run[None])
+assert_type(run.result(mailed, timeout=5), bool)
+assert_type(run.job(hashed), Job[str])
+assert_type(run.wait("5s"), FlowState)
+assert_type(run.progress().fraction, float)
+assert_type([step.status for step in run.steps()], list[State | None])
+assert_type(checksum.call("x").then(checksum).then(send_email, template="b").enqueue(), Run[bool])
+assert_type(checksum.call("x").followed_by(report.call(7)).enqueue().result(), None)
+assert_type(group(checksum.call("x"), checksum.call("y")).enqueue().result(timeout=5), list[str])
+assert_type(group(checksum.call("x")).then(joined, name="z").enqueue().result(), str)
+
+
 # Calling and awaiting
 
 
@@ -358,6 +392,9 @@ async def main(ctx: Context) -> None:
     assert_type(resize(ctx, "x"), int)
     assert_type(await app.aenqueue_many([send_email.call("a")]), list[Job[bool]])
     assert_type(await job.acancel(), bool)
+    assert_type(await (await flow.aenqueue()).aresult(hashed), str)
+    assert_type(await (await checksum.call("x").then(checksum).aenqueue()).aresult(), str)
+    await app.flow(run.id).acancel()
     async with app:
         pass
 

@@ -23,7 +23,7 @@ from accepted import (
     thumbnail,
 )
 
-from streamq import Breaker, CallNext, Context, Limit, RateLimited, Throttle, Unique, resource
+from streamq import Breaker, CallNext, Context, Flow, Limit, RateLimited, Throttle, Unique, group, resource
 
 
 async def awaits(ctx: Context) -> None:
@@ -155,6 +155,19 @@ app.schedule("every hour", send_email.call("a"), overlap="never")  # refused: no
 app.schedule("every hour", send_email.call("a"), every=5)  # refused: unknown option of a schedule
 app.schedule(3600, send_email.call("a"))  # refused: a time that is no text
 app.schedules.put("every hour", send_email.call("a"), start="tomorrow")  # refused: a moment as text
+
+flow = Flow("order")
+step = flow.add(send_email.call("a"))
+flow.add(send_email)  # refused: a task where its call is due
+flow.add(send_email.call("a"), after=step)  # refused: a step where a list is due
+flow.add(send_email.call("a"), on="ok")  # refused: not an end of a parent
+flow.add(send_email.call(step.output))  # refused: the result has another type
+flow.add(send_email.call("a"), undo=send_email)  # refused: a task where its call is due
+flow.enqueue().result("send_email")  # refused: a step by name has no type
+send_email.call("a").then(send_email)  # refused: the result has another type
+send_email.call("a").then(send_email.call("b"))  # refused: a call where its task is due
+send_email.call("a").followed_by(send_email)  # refused: a task where its call is due
+group([send_email.call("a")])  # refused: a list where calls are due
 
 Limit("openai", 5)  # refused: a rate that is no text
 Limit("openai", "5/s", over="wait")  # refused: not a thing to do with one too many
