@@ -24,21 +24,24 @@ function sq.flow_of(c, job)
   if redis.call('EXISTS', flow_key(c, flow)) == 1 then return flow end
 end
 
-local ENDS = {completed = 'completed', failed = 'dead', undoing = 'dead', cancelled = 'cancelled'}
+local ENDS = {completed = 'completed', failed = 'dead', cancelled = 'cancelled'}
 
 -- How the flow ended, or began, as its jobs are told; nil while that is to come. And whether there is such a flow.
 function sq.flow_end(c, job)
   local flow = sq.flow_of(c, job)
   if not flow then return nil, false end
-  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'started', 'revived')
-  if flow == job then return ENDS[r[1]] and ENDS[r[1]] .. (r[3] and '@' .. r[3] or ''), true end
+  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'started', 'revived', 'outcome')
+  if flow == job then
+    local how = ENDS[r[1] == 'undoing' and r[4] or r[1]]
+    return how and how .. (r[3] and '@' .. r[3] or ''), true
+  end
   return r[2] and 'completed' or r[1] == 'cancelled' and 'cancelled' or nil, true
 end
 
 -- What those hear who wait for the end of a flow that failed.
 function sq.flow_failure(c, flow)
-  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'name', 'failures')
-  if r[1] ~= 'failed' and r[1] ~= 'undoing' then return '' end
+  local r = redis.call('HMGET', flow_key(c, flow), 'outcome', 'name', 'failures')
+  if r[1] ~= 'failed' then return '' end
   return sq.failure('FlowFailed: ' .. r[3] .. ' of the jobs of ' .. r[2] .. ' failed')
 end
 
@@ -281,7 +284,8 @@ local function flow_cancel(anchor, args)
   local found = redis.call('HSCAN', key .. ':jobs', cursor, 'COUNT', PAGE)
   for i = 1, #found[2], 2 do
     local job = found[2][i]
-    if string.sub(found[2][i + 1], 1, 5) == 'main ' and not redis.call('HGET', key .. ':ends', job) then
+    local ended = redis.call('HGET', key .. ':ends', job)
+    if string.sub(found[2][i + 1], 1, 5) == 'main ' and (not ended or string.find(ended, '^open ')) then
       local place, id = sq.apart(job)
       if place == sq.place(c) then sq.cancel(c, id) else sq.send(c, place, 'cancel', job, '-', '') end
     end

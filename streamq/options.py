@@ -7,16 +7,17 @@ the checked values. A name that is no option is refused with the nearest one, a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast
 
 from streamq.backoff import Backoff, BackoffRule, Delays, backoff_of
 from streamq.config import Durability
 from streamq.durations import Duration, seconds
 from streamq.errors import BadPayload, ConfigError, error_types
 from streamq.limits.declared import Breaker, By, Limit, check_breaker, check_lane, check_limits
+from streamq.protocol.keys import JobId
 from streamq.unique import Debounce, Rule, Throttle, Unique
 from streamq.wire.limits import check_queue, check_tags, check_task
 
@@ -50,6 +51,16 @@ ATTEMPTS_MAX = 10_000
 _LATEST = 9_999_999_999  # seconds since 1970; milliseconds of 13 digits
 _RULES = ("unique", "throttle", "debounce")
 _LEVELS: Mapping[str, int] = {"low": 2, "normal": 5, "high": 7, "critical": 9}
+
+
+On = Literal["success", "failure", "any"]
+
+
+class Parent(Protocol):
+    """What another job can wait for: a Job, or a flow's Run."""
+
+    @property
+    def id(self) -> str: ...
 
 
 class OptionWords(TypedDict, total=False):
@@ -90,6 +101,7 @@ class CallWords(OptionWords, total=False):
     delay: Duration
     at: datetime
     deadline: Duration | datetime
+    after: Sequence[Parent | str] | Mapping[Parent | str, On]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +174,14 @@ class CallOptions:
     """What one call changes: checked ``changes`` of the task's options, and when it shall run.
 
     ``delay`` is in seconds, ``at`` a time with a zone; at most one of them is given. ``deadline``, either in seconds from
-    now or a time, is when it is useless.
+    now or a time, is when it is useless. ``after``: full ids of jobs or flows that must have ended before, and how.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     delay: float | None = None
     at: datetime | None = None
     deadline: float | datetime | None = None
+    after: Mapping[str, On] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if _is_over(self.deadline, self.at) or _is_over(self.deadline, self.delay):
@@ -179,17 +192,19 @@ class CallOptions:
         """The options of a call from its keywords. Raises ConfigError."""
         changes = _with_one_rule(_checked(words, _OF_CALLS, "a call"))
         delay, at, deadline = (changes.pop(name, None) for name in ("delay", "at", "deadline"))
+        after = changes.pop("after", {})
         if delay is not None and at is not None:
             raise ConfigError("delay and at both say when a job runs: give one of them")
         if "backoff" in changes:
             _ = changes["backoff"].written
-        return cls(changes, delay, at, deadline)
+        return cls(changes, delay, at, deadline, after)
 
     def then(self, later: CallOptions) -> CallOptions:
         """These options changed once more, as in ``task.using(...).using(...)``."""
         timed = self if later.delay is None and later.at is None else later
         deadline = self.deadline if later.deadline is None else later.deadline
-        return CallOptions({**self.changes, **later.changes}, timed.delay, timed.at, deadline)
+        after = later.after or self.after
+        return CallOptions({**self.changes, **later.changes}, timed.delay, timed.at, deadline, after)
 
     @property
     def carried(self) -> dict[str, Any] | None:
@@ -292,6 +307,21 @@ def _deadline(name: str, value: Any) -> float | datetime:
     return moment(name, value) if isinstance(value, datetime) else _positive(name, value)
 
 
+def _after(name: str, value: Any) -> dict[str, On]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigError(f"{name}={value!r:.60}: a list of jobs is due, as in after=[job]")
+    pairs = value.items() if isinstance(value, Mapping) else [(one, "success") for one in value]
+    edges: dict[str, On] = {}
+    for one, on in pairs:
+        if on not in ("success", "failure", "any"):
+            raise ConfigError(f"{name}: {on!r} is no end of a job; success, failure or any is due")
+        given = one if isinstance(one, str) else getattr(one, "id", None)
+        if not isinstance(given, str):
+            raise ConfigError(f"{name} has {one!r:.60}: jobs, flows that run, or ids of these are due")
+        edges[str(JobId.parse(given))] = cast("On", on)
+    return edges
+
+
 def _is_over(deadline: float | datetime | None, due: float | datetime | None) -> bool:
     """Whether the deadline is not after the due time, where both are of one kind."""
     if isinstance(deadline, datetime) and isinstance(due, datetime):
@@ -334,4 +364,5 @@ _OF_CALLS: Mapping[str, Check] = {
     "delay": lambda name, value: seconds(value, name),
     "at": moment,
     "deadline": _deadline,
+    "after": _after,
 }

@@ -133,6 +133,8 @@ def _pairs(options: TaskOptions, call: CallOptions) -> tuple[Argument, ...]:
         pairs += "within", _milliseconds(call.deadline)
     if options.expires is not None:
         pairs += "expires", _milliseconds(options.expires)
+    if call.after:
+        pairs += "after", " ".join(f"{job}={on}" for job, on in call.after.items())
     if options.tags:
         pairs += "tags", ",".join(options.tags)
     return tuple(pairs)

@@ -150,7 +150,7 @@ class Flow:
         except BaseException:
             if sending.flow and not self._grows:
                 with suppress(StreamqError):
-                    sending.app.follow(cancel_flow(*sending.place))
+                    sending.app.follow(cancel_flow(sending.app.config.namespace, *sending.place))
             raise
         return sending.run()
 
@@ -165,7 +165,7 @@ class Flow:
         except BaseException:
             if sending.flow and not self._grows:
                 with suppress(StreamqError):
-                    await sending.app.afollow(cancel_flow(*sending.place))
+                    await sending.app.afollow(cancel_flow(sending.app.config.namespace, *sending.place))
             raise
         return sending.run()
 

@@ -247,11 +247,11 @@ class Run(Generic[R_co]):
 
     def cancel(self) -> None:
         """Stop its jobs that have not ended; what completed is undone, where steps say how. Raises JobNotFound."""
-        self._app.follow(cancel_flow(*self._place()))
+        self._app.follow(cancel_flow(self._app.config.namespace, *self._place()))
 
     async def acancel(self) -> None:
         """Stop its jobs that have not ended; what completed is undone, where steps say how. Raises JobNotFound."""
-        await self._app.afollow(cancel_flow(*self._place()))
+        await self._app.afollow(cancel_flow(self._app.config.namespace, *self._place()))
 
     def retry(self) -> int:
         """Run the steps again that ended without success, and those behind them; how many.

@@ -119,11 +119,13 @@ def cancel_step(anchor: str, now: int, flow_id: str, cursor: str = "-") -> Call[
     return Call("flow_cancel", anchor, (now, flow_id, cursor), text)
 
 
-def cancel_flow(anchor: str, now: int, flow_id: str) -> Flow[None]:
-    """Cancel what has not ended, in steps; what was done is undone."""
+def cancel_flow(namespace: str, anchor: str, now: int, flow_id: str) -> Flow[None]:
+    """Cancel what has not ended, in steps; what was done is undone. Other shards, and then the home, hear of it at once."""
     cursor = "-"
     while cursor:
         cursor = yield cancel_step(anchor, now, flow_id, cursor)
+    for place in sorted((yield from relay(namespace, anchor, now))):
+        yield from relay(namespace, place, now)
 
 
 def revive(anchor: str, now: int, jobs: Sequence[tuple[str, str]]) -> Call[bool]:
@@ -188,15 +190,16 @@ def letters(messages: Sequence[Message]) -> Iterator[list[Message]]:
     yield from to.values()
 
 
-def relay(namespace: str, anchor: str, now: int) -> Flow[int]:
-    """Carry all messages of a shard to where they belong; how many there were."""
-    total = 0
+def relay(namespace: str, anchor: str, now: int) -> Flow[set[str]]:
+    """Carry all messages of a shard to where they belong; the anchors of these shards."""
+    places: set[str] = set()
     while messages := (yield outbox(anchor, now)):
         for letter in letters(messages):
-            yield hear(f"{namespace}:{{{letter[0].to}}}", now, letter)
+            place = f"{namespace}:{{{letter[0].to}}}"
+            yield hear(place, now, letter)
             yield relayed(anchor, now, letter)
-        total += len(messages)
-    return total
+            places.add(place)
+    return places
 
 
 def _flat(rows: Sequence[Row]) -> list[str]:

@@ -241,9 +241,11 @@ def test_a_step_waits_for_jobs_and_flows_that_were_put_in_before(server: Server)
         flow.add(shop.pack.call("after"), after=[plain, other])
         run = await flow.aenqueue()
         assert await run.await_end() is FlowState.COMPLETED
+        single = await shop.charge.using(after={plain: "any", run: "success"}).aenqueue(9)
+        assert (await single.aresult()).order == 9
 
     play(shop, scene)
-    assert shop.seen[-1] == "pack after"
+    assert shop.seen[-2:] == ["pack after", "charge"]
 
 
 def test_chains_and_groups_pass_results_on(server: Server) -> None:
@@ -297,6 +299,9 @@ def test_sealed_results_are_opened_where_they_are_needed_and_nowhere_else(server
         (lambda f, s, p: p.undone_by(s.undo.call("a")).undone_by(s.undo.call("b")), WrongCall, "undone already"),
         (lambda f, s, p: s.charge.call(p.output).enqueue(), WrongCall, "cannot be sent"),
         (lambda f, s, p: Flow().enqueue(), WrongCall, "has no steps"),
+        (lambda f, s, p: s.pack.using(after="mail-5-1-1"), ConfigError, "a list of jobs is due"),
+        (lambda f, s, p: s.pack.using(after={"mail-5-1-1": "ok"}), ConfigError, "success, failure or any"),
+        (lambda f, s, p: s.pack.using(after=[7]), ConfigError, "jobs, flows that run"),
         (lambda f, s, p: group(), WrongCall, "has no calls"),
         (lambda f, s, p: s.charge.call(1).then(s.ship), WrongCall, "ship"),
     ],

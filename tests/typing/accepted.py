@@ -356,10 +356,13 @@ assert_type(monthly.info().next_run_ms, int | None)
 # Workflows
 
 flow = Flow("order", keep="2d")
+run_of_old = app.flow("mail-0-1-1")
 hashed = flow.add(
     checksum.call("x"), name="hashed", after=[send_email.enqueue("a")], undo=send_email.call("a")
 )
 assert_type(hashed, Step[str])
+assert_type(checksum.using(after=[job, run_of_old]).enqueue("x"), Job[str])
+checksum.using(after={job: "any", "mail-5-1-1": "failure"})
 assert_type(hashed.output, str)
 mailed = flow.add(send_email.call(hashed.output), after={hashed: "any"}, when="hashed != ''", env=["REGION"])
 hashed.undone_by(send_email.call(hashed.output))

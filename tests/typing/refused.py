@@ -167,6 +167,8 @@ flow.enqueue().result("send_email")  # refused: a step by name has no type
 send_email.call("a").then(send_email)  # refused: the result has another type
 send_email.call("a").then(send_email.call("b"))  # refused: a call where its task is due
 send_email.call("a").followed_by(send_email)  # refused: a task where its call is due
+send_email.using(after=job)  # refused: a job where a list is due
+send_email.using(after={job: "ok"})  # refused: not an end of a parent
 group([send_email.call("a")])  # refused: a list where calls are due
 
 Limit("openai", 5)  # refused: a rate that is no text
