@@ -74,6 +74,9 @@ def test_shares_are_as_the_weights_say(shard: Shard, n: int, bucket: str) -> Non
     weights = {"tenant:a": 1, "tenant:b": 2, "tenant:c": 5}
     words = [part for key, weight in weights.items() for part in (key, f"weight={weight}")]
     shard.call("limit_declare", "api", "rate=1000000 burst=1000000", *words)
+    for key in weights:
+        shard.enqueue("5=1000", "task", key + bucket, *["body"] * 1000)
+    shares = Counter(turns(shard, n, 800))
     for key, weight in weights.items():
         assert shares[key + bucket] == pytest.approx(100 * weight, rel=0.05)
 
