@@ -42,9 +42,10 @@ end
 function sq.read_edges(text)
   local edges, known = {}, {}
   for word in string.gmatch(sq.text(text, 'after', EDGES * 170), '%S+') do
-    local full, on, wants, run = string.match(word, '^(%S+)=(%a+)(%+?)(@?%d*)$')
+    local place, job, on, wants, run = string.match(word, '^([^%s{}]+)%-(%d%-%d+%-%d+)=(%a+)(%+?)(@?%d*)$')
     if not ON[on or ''] then sq.refuse('INVALID', 'edge is ' .. sq.shown(word) .. '; <job>=success, failure or any is due, + behind it for the result') end
-    local place, job = sq.apart(full)
+    if #job > 24 or #place > 100 then sq.apart(place .. '-' .. job) end        -- which sees more, and costs more
+    local full = place .. '-' .. job
     if known[full] then sq.refuse('INVALID', 'job ' .. full .. ' is twice among the parents') end
     known[full], edges[#edges + 1] = true, {full = full, place = place, job = job, on = on, wants = wants, run = run}
   end

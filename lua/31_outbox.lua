@@ -80,12 +80,15 @@ end
 -- Jobs of a flow that lives here have ended elsewhere.
 function hearers.ended(c, m) sq.hear_ends(c, m.job, m.names) end
 
+-- A flow that lives elsewhere has not heard of a job here for long.
+function hearers.report(c, m) sq.report_end(c, m.job, m.status, m.names) end
+
 -- A job of a flow shall be cancelled.
 function hearers.cancel(c, m) sq.cancel(c, m.job) end
 
 local function read_message(args, i)
   local m = {to = args[i], kind = args[i + 1], about = args[i + 2], status = args[i + 3], result = args[i + 4], names = args[i + 5]}
-  if not hearers[m.kind or ''] then sq.refuse('INVALID', 'kind is ' .. sq.shown(m.kind) .. '; close, attend, ended or cancel is due') end
+  if not hearers[m.kind or ''] then sq.refuse('INVALID', 'kind is ' .. sq.shown(m.kind) .. '; close, attend, ended, report or cancel is due') end
   local _, job = sq.apart(m.about)
   m.job = job
   if m.kind == 'close' then sq.check_end(m.status) else sq.text(m.status, 'status', 32) end
@@ -93,6 +96,9 @@ local function read_message(args, i)
   m.words = select(2, string.gsub(sq.text(m.names, 'names', 262144), '%S+', ''))
   if m.kind == 'close' then
     for child in string.gmatch(m.names, '%S+') do sq.apart(child) end
+  elseif m.kind == 'report' then
+    sq.apart(m.names)
+    sq.whole(m.status, 'run', 0, 999999)
   elseif m.kind == 'attend' then sq.apart(string.match(m.names, '^(%S-)%+?$')) end
   return m
 end

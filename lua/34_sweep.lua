@@ -53,6 +53,7 @@ function sq.sweep(c)
   for level = 0, 9 do pcall(sweep_level, c, tostring(level)) end
   pcall(sq.ask_parents, c)
   pcall(sq.give_up_flows, c)
+  pcall(sq.ask_jobs, c)
   if c.flow > 0 then
     pcall(sweep_level, c, sq.LANES)
     pcall(sq.sweep_lanes, c)

@@ -4,24 +4,25 @@
 --   flow:<id>:ends  full id of a job → `<status> <run> <ms>`; status is open while it is run again
 --   flows           flow → when it was made
 --   building        flow → since when its jobs have been added (monotonic clock)
+--   running         flow → when jobs of other shards that it has not heard of are asked for again (monotonic clock)
 -- Its id is that of a job of level 0 that does not exist; the same with level 1 is its start, for which its first jobs wait,
 -- so that a flow of which a part is missing never runs. Its own end is one that jobs can wait for: its undo jobs do.
--- Functions: reserve, flow_open, flow_describe, flow_commit, flow_cancel.
 -- What must hold: a job that ended is counted once, however often its shard says so; a flow ends when all of its main jobs
--- have; a flow that nobody commits is given up; a call touches at most ROWS of its jobs.
+-- have; a flow that nobody commits is given up.
 
-local ROWS, PAGE = 500, 250
 local GIVEN_UP = 3600000         -- ms that a flow may take to be added
+local ASKED = 50                 -- jobs that a sweep asks for
+sq.FLOW_ASKS = 300000            -- ms after which a flow asks
 local FAILED = {dead = true, cancelled = true, expired = true}
 
-local function flow_key(c, flow) return c.anchor .. ':flow:' .. flow end
+function sq.flow_key(c, flow) return c.anchor .. ':flow:' .. flow end
 
 -- The id of the flow whose end, or whose start, a job waits for by this id; nothing when there is none.
 function sq.flow_of(c, job)
   local level = string.sub(job, 1, 1)
   if level ~= '0' and level ~= '1' then return end
   local flow = '0' .. string.sub(job, 2)
-  if redis.call('EXISTS', flow_key(c, flow)) == 1 then return flow end
+  if redis.call('EXISTS', sq.flow_key(c, flow)) == 1 then return flow end
 end
 
 local ENDS = {completed = 'completed', failed = 'dead', cancelled = 'cancelled'}
@@ -30,7 +31,7 @@ local ENDS = {completed = 'completed', failed = 'dead', cancelled = 'cancelled'}
 function sq.flow_end(c, job)
   local flow = sq.flow_of(c, job)
   if not flow then return nil, false end
-  local r = redis.call('HMGET', flow_key(c, flow), 'state', 'started', 'revived', 'outcome')
+  local r = redis.call('HMGET', sq.flow_key(c, flow), 'state', 'started', 'revived', 'outcome')
   if flow == job then
     local how = ENDS[r[1] == 'undoing' and r[4] or r[1]]
     return how and how .. (r[3] and '@' .. r[3] or ''), true
@@ -40,7 +41,7 @@ end
 
 -- What those hear who wait for the end of a flow that failed.
 function sq.flow_failure(c, flow)
-  local r = redis.call('HMGET', flow_key(c, flow), 'outcome', 'name', 'failures')
+  local r = redis.call('HMGET', sq.flow_key(c, flow), 'outcome', 'name', 'failures')
   if r[1] ~= 'failed' then return '' end
   return sq.failure('FlowFailed: ' .. r[3] .. ' of the jobs of ' .. r[2] .. ' failed')
 end
@@ -70,7 +71,8 @@ function sq.tell_flows(c)
 end
 
 local function finish_flow(c, flow, state)
-  local key = flow_key(c, flow)
+  local key = sq.flow_key(c, flow)
+  redis.call('ZREM', c.anchor .. ':running', flow)
   redis.call('HSET', key, 'state', state, 'ended', c.now)
   for _, part in ipairs{key, key .. ':jobs', key .. ':ends'} do redis.call('PEXPIRE', part, redis.call('HGET', key, 'keep')) end
 end
@@ -78,8 +80,8 @@ end
 -- All main jobs have ended: so has the flow, for those who wait for it; those that undo go on.
 local function conclude(c, flow, r)
   local state = r.asked and 'cancelled' or r.failures > 0 and 'failed' or 'completed'
-  redis.call('HSET', flow_key(c, flow), 'outcome', state)
-  if state ~= 'completed' and r.undone < r.undos then redis.call('HSET', flow_key(c, flow), 'state', 'undoing', 'ended', c.now)
+  redis.call('HSET', sq.flow_key(c, flow), 'outcome', state)
+  if state ~= 'completed' and r.undone < r.undos then redis.call('HSET', sq.flow_key(c, flow), 'state', 'undoing', 'ended', c.now)
   else finish_flow(c, flow, state) end
   sq.tell_waiters(c, flow, ENDS[state], sq.flow_failure(c, flow))
   sq.begin_closing(c, flow, (sq.flow_end(c, flow)))
@@ -88,8 +90,8 @@ end
 local COUNTS = {'completed', 'dead', 'cancelled', 'expired', 'skipped', 'ended_main', 'ended_undo', 'failures'}
 local COUNTED = {'state', 'total', 'undos', 'ended_main', 'ended_undo', 'failures', 'asked', 'outcome'}
 
-local function review(c, flow)
-  local found, r = redis.call('HMGET', flow_key(c, flow), unpack(COUNTED)), {}
+function sq.review_flow(c, flow)
+  local found, r = redis.call('HMGET', sq.flow_key(c, flow), unpack(COUNTED)), {}
   for i, name in ipairs(COUNTED) do r[name] = tonumber(found[i]) or 0 end
   r.state, r.asked, r.undone = found[1], found[7], r.ended_undo
   if r.state == 'undoing' and r.undone >= r.undos then return finish_flow(c, flow, found[8]) end
@@ -115,17 +117,18 @@ local function hear_end(counts, changed, one, said, old)
 end
 
 local function reopen_flow(c, flow)
-  local key = flow_key(c, flow)
+  local key = sq.flow_key(c, flow)
   if redis.call('HGET', key, 'state') ~= 'running' then redis.call('HINCRBY', key, 'revived', 1) end
   redis.call('HSET', key, 'state', 'running')
   redis.call('HDEL', key, 'ended', 'outcome', 'asked')
+  redis.call('ZADD', c.anchor .. ':running', c.mono + sq.FLOW_ASKS, flow)
   redis.call('UNLINK', c.anchor .. ':end:' .. flow)
   for _, part in ipairs{key, key .. ':jobs', key .. ':ends'} do redis.call('PERSIST', part) end
 end
 
 -- `<job> <status> <run> …`, at most 100 jobs of a flow that lives here.
 function sq.hear_ends(c, flow, text)
-  local key, jobs, heard, counts, changed, reopens = flow_key(c, flow), {}, {}, {}, {}, false
+  local key, jobs, heard, counts, changed, reopens = sq.flow_key(c, flow), {}, {}, {}, {}, false
   for job, status, run in string.gmatch(text, '(%S+) (%S+) (%d+)') do
     jobs[#jobs + 1], heard[#heard + 1] = job, {job = job, status = status, run = tonumber(run)}
   end
@@ -141,24 +144,50 @@ function sq.hear_ends(c, flow, text)
     if (counts[name] or 0) ~= 0 then redis.call('HINCRBY', key, name, counts[name]) end
   end
   if reopens then reopen_flow(c, flow) end
-  review(c, flow)
+  sq.review_flow(c, flow)
 end
 
 -- A flow that was never committed; its jobs are cancelled, those of other shards when they ask.
-local function give_up(c, flow)
+function sq.give_up_flow(c, flow)
   redis.call('ZREM', c.anchor .. ':building', flow)
   finish_flow(c, flow, 'cancelled')
   sq.begin_closing(c, '1' .. string.sub(flow, 2), 'cancelled')
 end
 
 function sq.give_up_flows(c)
-  for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':building', '-inf', c.mono - GIVEN_UP, 'BYSCORE', 'LIMIT', 0, 10)) do give_up(c, flow) end
+  for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':building', '-inf', c.mono - GIVEN_UP, 'BYSCORE', 'LIMIT', 0, 10)) do sq.give_up_flow(c, flow) end
+end
+
+-- Some jobs of some flows that go on for long: has a message about their end been lost? What lives here tells in the same call.
+function sq.ask_jobs(c)
+  for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':running', '-inf', c.mono, 'BYSCORE', 'LIMIT', 0, 2)) do
+    local key = sq.flow_key(c, flow)
+    local found = redis.call('HSCAN', key .. ':jobs', redis.call('HGET', key, 'asked_to') or '0', 'COUNT', ASKED)
+    for i = 1, #found[2], 2 do
+      local place, ended = sq.apart(found[2][i]), redis.call('HGET', key .. ':ends', found[2][i])
+      if place ~= sq.place(c) and (not ended or string.find(ended, '^open ')) then
+        local run = string.match(ended or '', '^open (%d+)') or '0'
+        sq.send(c, place, 'report', found[2][i], run, sq.full(c, flow))
+      end
+    end
+    redis.call('HSET', key, 'asked_to', found[1])
+    if found[1] == '0' then redis.call('ZADD', c.anchor .. ':running', c.mono + sq.FLOW_ASKS, flow) end
+  end
+end
+
+-- A flow asks for a job of this shard. One that nothing is known of any more is taken to have completed.
+function sq.report_end(c, job, run, flow)
+  local status, _, lives = sq.known_end(c, job)
+  if lives then return end
+  local word, its_run = string.match(status or 'completed', '^([^@]+)@?(%d*)$')
+  if word == 'gone' then word = 'completed' end
+  sq.tell_flow(c, flow, job, word, its_run ~= '' and its_run or run)
 end
 
 -- Flows whose time is over leave the list, some a call.
-local function trim_flows(c)
+function sq.trim_flows(c)
   for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':flows', 0, 9)) do
-    if redis.call('EXISTS', flow_key(c, flow)) == 0 then redis.call('ZREM', c.anchor .. ':flows', flow) end
+    if redis.call('EXISTS', sq.flow_key(c, flow)) == 0 then redis.call('ZREM', c.anchor .. ':flows', flow) end
   end
 end
 
@@ -167,7 +196,7 @@ local OVER = {completed = true, failed = true, cancelled = true}
 -- Is there a flow that has not ended?
 function sq.has_flows(c)
   for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':flows', 0, -1)) do
-    local state = redis.call('HGET', flow_key(c, flow), 'state')
+    local state = redis.call('HGET', sq.flow_key(c, flow), 'state')
     if state and not OVER[state] then return true end
   end
 end
@@ -175,127 +204,7 @@ end
 -- They go with their queue.
 function sq.remove_flows(c)
   for _, flow in ipairs(redis.call('ZRANGE', c.anchor .. ':flows', 0, -1)) do
-    local key = flow_key(c, flow)
+    local key = sq.flow_key(c, flow)
     redis.call('UNLINK', key, key .. ':jobs', key .. ':ends')
   end
 end
-
-local function draw(c, n)
-  local first = sq.next_id(c)
-  c.seq = c.seq + n - 1
-  return first
-end
-
--- now, n -> the first of n ids `<ms>-<seq>` in a row
-local function reserve(anchor, args)
-  local c, n = sq.begin(anchor, args[1]), sq.whole(args[2], 'n', 1, 1000000)
-  -- checked: first write
-  local first = draw(c, n)
-  sq.save(c)
-  return first
-end
-
--- now, name, keep ms, n -> the flow's id without its level, behind which there are n more
-local function flow_open(anchor, args)
-  local c, name = sq.begin(anchor, args[1]), sq.text(args[2], 'name', 128)
-  local keep, n = sq.whole(args[3], 'keep', 1000, 1e11), sq.whole(args[4], 'n', 0, 1000000)
-  -- checked: first write
-  local first = draw(c, n + 1)
-  redis.call('HSET', flow_key(c, '0-' .. first), 'name', name, 'state', 'building', 'created', c.now, 'keep', keep, 'total', 0, 'undos', 0)
-  redis.call('ZADD', anchor .. ':flows', c.now, '0-' .. first)
-  redis.call('ZADD', anchor .. ':building', c.mono, '0-' .. first)
-  trim_flows(c)
-  sq.save(c)
-  return first
-end
-
--- `role job text` from args[i] on, checked: {main = {job, text, …}, undo = {…}}.
-local function read_rows(args, i)
-  local rows = {main = {}, undo = {}}
-  if (#args - i + 1) % 3 ~= 0 then sq.refuse('INVALID', 'rows have three parts: role job text') end
-  if #args - i + 1 > 3 * ROWS then sq.refuse('LIMIT', 'more than ' .. ROWS .. ' rows') end
-  for k = i, #args, 3 do
-    local list = rows[args[k]]
-    if not list then sq.refuse('INVALID', 'role is ' .. sq.shown(args[k]) .. '; main or undo is due') end
-    sq.apart(args[k + 1])
-    list[#list + 1] = args[k + 1]
-    list[#list + 1] = args[k] .. ' ' .. sq.text(args[k + 2], 'text', 262144)
-  end
-  return rows
-end
-
-local function describe(c, flow, rows)
-  for role, name in pairs{main = 'total', undo = 'undos'} do
-    if #rows[role] > 0 then
-      local key = flow_key(c, flow)
-      redis.call('HINCRBY', key, name, redis.call('HSET', key .. ':jobs', unpack(rows[role])))
-    end
-  end
-end
-
-local function known_flow(c, id)
-  local flow = sq.job(id)
-  local state = redis.call('HGET', flow_key(c, flow), 'state')
-  if not state then sq.refuse('NOTFOUND', 'no flow ' .. sq.shown(id) .. '; it is kept for a time after its end') end
-  return flow, state
-end
-
--- now, flow, (role job text) … -> 1. Jobs that are added while the flow runs are described before they are added.
-local function flow_describe(anchor, args)
-  local c = sq.begin(anchor, args[1])
-  local flow, state = known_flow(c, args[2])
-  local rows = read_rows(args, 3)
-  if state ~= 'building' and state ~= 'running' then sq.refuse('STATE', 'flow ' .. args[2] .. ' is ' .. state .. ': it takes no more jobs') end
-  -- checked: first write
-  describe(c, flow, rows)
-  sq.save(c)
-  return 1
-end
-
--- now, flow, (role job text) … -> 1. All is there: it runs.
-local function flow_commit(anchor, args)
-  local c = sq.begin(anchor, args[1])
-  local flow, state = known_flow(c, args[2])
-  local rows = read_rows(args, 3)
-  if state == 'cancelled' then sq.refuse('STATE', 'flow ' .. args[2] .. ' was given up; enqueue it anew') end
-  if state ~= 'building' then return 1 end
-  -- checked: first write
-  describe(c, flow, rows)
-  redis.call('HSET', flow_key(c, flow), 'state', 'running', 'started', c.now)
-  redis.call('ZREM', anchor .. ':building', flow)
-  sq.begin_closing(c, '1' .. string.sub(flow, 2), 'completed')
-  review(c, flow)
-  sq.save(c)
-  return 1
-end
-
--- now, flow, cursor -> the next cursor; - begins, an empty one ends. Its undo jobs are left alone.
-local function flow_cancel(anchor, args)
-  local c, cursor = sq.begin(anchor, args[1]), args[3] == '-' and '0' or sq.num(sq.whole(args[3], 'cursor', 0, 1.8e19))
-  local flow, state = known_flow(c, args[2])
-  local key = flow_key(c, flow)
-  -- checked: first write
-  if state == 'building' then give_up(c, flow) end
-  if state ~= 'running' then
-    sq.save(c)
-    return ''
-  end
-  redis.call('HSET', key, 'asked', '1')
-  local found = redis.call('HSCAN', key .. ':jobs', cursor, 'COUNT', PAGE)
-  for i = 1, #found[2], 2 do
-    local job = found[2][i]
-    local ended = redis.call('HGET', key .. ':ends', job)
-    if string.sub(found[2][i + 1], 1, 5) == 'main ' and (not ended or string.find(ended, '^open ')) then
-      local place, id = sq.apart(job)
-      if place == sq.place(c) then sq.cancel(c, id) else sq.send(c, place, 'cancel', job, '-', '') end
-    end
-  end
-  sq.save(c)
-  return found[1] == '0' and '' or found[1]
-end
-
-sq.register('reserve', {}, reserve)
-sq.register('flow_open', {}, flow_open)
-sq.register('flow_describe', {}, flow_describe)
-sq.register('flow_commit', {'allow-oom'}, flow_commit)
-sq.register('flow_cancel', {'allow-oom'}, flow_cancel)

@@ -8,7 +8,7 @@ local KEYS_OF_A_SHARD = {'meta', 'counts', 'heads', 'delayed', 'dead', 'done', '
   'watch', 'cancels', 'marks', 'waiters', 'audit', 'strikes', 'struck', 'suspended', 'following',
   'lanes', 'laned', 'dropped', 'timers', 'state', 'limits', 'declared', 'overrides',
   'schedules', 'releases',
-  'gates', 'closing', 'outbox', 'flows', 'building'}
+  'gates', 'closing', 'outbox', 'flows', 'building', 'running'}
 
 -- How many entries of a level are jobs: those of cancelled ones are none.
 local function jobs_of(c, level)

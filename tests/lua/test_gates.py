@@ -301,6 +301,30 @@ def test_what_comes_late_of_an_earlier_run_closes_nothing(place: Callable[[str],
     assert flow_fields(mail, flow)["state"] == "completed"
 
 
+def test_a_flow_asks_for_jobs_of_other_shards_that_it_has_not_heard_of(place: Callable[[str], Place]) -> None:
+    mail, post = place("mail"), place("post")
+    worker, other = mail.register(), post.register()
+    flow, start, _ = flow_of(mail, 0)
+    ids = post.reserve(2)
+    for job in ids:
+        post.add("b", "id", job, "flow", mail.full(flow), "after", f"mail-{start}=success")
+    post.relay(mail)
+    mail.call("flow_commit", flow, *(part for job in ids for part in ("main", f"post-5-{job}", "x")))
+    mail.relay(post)
+    settle(post, other, "done")
+    post.client.delete(post.key("outbox"))  # as after a failover of the home, which had heard of it
+    settle(post, other, "dead")
+    post.relay(mail)
+    assert flow_fields(mail, flow)["state"] == "running"
+    mail.now += 310_000
+    post.now = mail.now
+    mail.call("renew", 3_000, worker)
+    assert mail.relay(post) == 1
+    post.relay(mail)
+    fields = flow_fields(mail, flow)
+    assert (fields["state"], fields["completed"], fields["dead"]) == ("failed", "1", "1")
+
+
 def test_a_flow_is_cancelled_in_both_shards_and_what_it_did_is_undone(place: Callable[[str], Place]) -> None:
     mail, post = place("mail"), place("post")
     worker, other = mail.register(), post.register()
