@@ -91,6 +91,7 @@ class TaskWords(OptionWords, total=False):
     isolate: bool
     settle_each: bool
     lane: By
+    by_deadline: bool
     limits: Limit | Sequence[Limit]
     breaker: str | Breaker
 
@@ -133,6 +134,7 @@ class TaskOptions:
     isolate: bool = False
     settle_each: bool = False
     lane: By | None = None
+    by_deadline: bool = False
     limits: tuple[Limit, ...] = ()
     breaker: Breaker | None = None
 
@@ -356,6 +358,7 @@ _OF_TASKS: Mapping[str, Check] = {
     "isolate": _switch,
     "settle_each": _switch,
     "lane": lambda _, value: check_lane(value),
+    "by_deadline": _switch,
     "limits": lambda _, value: check_limits(value),
     "breaker": lambda _, value: check_breaker(value),
 }

@@ -172,7 +172,15 @@ class Task(Generic[P, R]):
 
     def _route(self, *, whole: bool) -> Route | None:
         options, parameters = self.options, self.signature.parameters
-        return Route.of(self.name, parameters, options.lane, options.limits, options.breaker, whole=whole)
+        return Route.of(
+            self.name,
+            parameters,
+            options.lane,
+            options.limits,
+            options.breaker,
+            whole=whole,
+            by_deadline=options.by_deadline,
+        )
 
     def job(self, job_id: str) -> Job[R]:
         """The job of this task with this id; nothing is asked of the server."""

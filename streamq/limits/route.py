@@ -66,13 +66,17 @@ class Route:
         breaker: Breaker | None,
         *,
         whole: bool = False,
+        by_deadline: bool = False,
     ) -> Route | None:
-        """The route of a task; None when nothing limits it. ``whole``: its queue has a limit too. Raises ConfigError."""
+        """The route of a task; None when nothing limits it. Raises ConfigError.
+
+        ``whole``: its queue has a limit too. ``by_deadline``: in their lane its jobs go by deadline, not by age.
+        """
         parts = _parts(task, lane, limits, breaker, whole=whole)
-        if not parts:
+        if not parts and not by_deadline:
             return None
         names = [parameter.name for parameter in parameters]
-        made: dict[str, Any] = {"streamq_lane": _lane_maker(task, parts)}
+        made: dict[str, Any] = {"streamq_lane": _lane_maker(task, parts, "!" if by_deadline else "")}
         values = [
             _expression(task, part.source, f"streamq_by_{place}", names, made)
             for place, part in enumerate(parts)
@@ -172,8 +176,8 @@ def _check_argument(task: str, name: str, names: Sequence[str], what: str) -> No
     raise ConfigError(f"task {task}: {what} names no argument of it; {hint}")
 
 
-def _lane_maker(task: str, parts: Sequence[_Part]) -> Callable[[Any, tuple[Any, ...]], Pairs]:
-    """From a cost and a value for each key to the pairs of a job."""
+def _lane_maker(task: str, parts: Sequence[_Part], ending: str) -> Callable[[Any, tuple[Any, ...]], Pairs]:
+    """From a cost and a value for each key to the pairs of a job, whose lane ends with ``ending``."""
     pieces = [
         (
             part.name if part.source is None else f"{part.name}:",
@@ -191,10 +195,11 @@ def _lane_maker(task: str, parts: Sequence[_Part]) -> Callable[[Any, tuple[Any, 
             if text is not None:
                 keys.append(start + text + star)
                 is_metered = is_metered or star != ""
-        if not keys:
+        name = "|".join(keys) + ending
+        if not name:
             return ()
         priced = _cost_text(task, cost) if is_metered else "1"
-        return ("lane", "|".join(keys)) if priced == "1" else ("lane", "|".join(keys), "cost", priced)
+        return ("lane", name) if priced == "1" else ("lane", name, "cost", priced)
 
     return lane
 

@@ -315,3 +315,20 @@ def test_the_slots_of_a_process_that_is_killed_come_back(
         lost = until(lambda: crew.logged("worker.lost"))
         assert list(lost[0]["suspects"]) == [first.id]
         assert yard.app.run(yard.app.queue().conservation()).difference == 0
+
+
+async def test_the_earliest_deadline_of_a_task_goes_first(app: App) -> None:
+    order, all_ran = list[str](), asyncio.Event()
+
+    @app.task(by_deadline=True)
+    async def deliver(name: str) -> None:
+        order.append(name)
+        if len(order) == 4:
+            all_ran.set()
+
+    for name, deadline in (("late", "9m"), ("early", "1m"), ("middle", "5m")):
+        deliver.using(deadline=deadline).enqueue(name)
+    deliver.enqueue("whenever")
+    async with working(app), asyncio.timeout(10):
+        await all_ran.wait()
+    assert order == ["early", "middle", "late", "whenever"]
