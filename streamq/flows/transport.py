@@ -90,9 +90,7 @@ class Transport:
         edges = size = 0
         for node in nodes:
             job, more = self._plan.job(node, self._ids, self.flow or ""), len(node.edges) + 1
-            is_full = (
-                len(batch) == _JOBS or edges + more > _EDGES or size + len(job.body) > MAX_BATCH_BYTES
-            )
+            is_full = len(batch) == _JOBS or edges + more > _EDGES or size + len(job.body) > MAX_BATCH_BYTES
             if batch and is_full:
                 yield batch
                 batch, edges, size = [], 0, 0
