@@ -82,7 +82,9 @@ class Route:
             for place, part in enumerate(parts)
         ]
         cost = _expression(task, _cost_of(task, limits), "streamq_cost", names, made)
-        pairs = generate(parameters, f"streamq_lane({cost}, ({''.join(f'{value}, ' for value in values)}))", made)
+        pairs = generate(
+            parameters, f"streamq_lane({cost}, ({''.join(f'{value}, ' for value in values)}))", made
+        )
         return cls(pairs, _rules(parts, limits, breaker))
 
 
