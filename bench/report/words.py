@@ -40,6 +40,7 @@ PARTS = {
     "memory": "Memory",
     "costs": "Costs of a job",
     "idle": "An idle fleet",
+    "lanes": "Lanes and limits",
 }
 
 AXES = {
