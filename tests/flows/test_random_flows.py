@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ class World:
     held: dict[str, list[tuple[str, bytes, int]]] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
     flow: str = ""
+    is_committed: bool = False
 
     # -- the graph
 
@@ -72,7 +74,8 @@ class World:
         for number in self.random.sample(range(count), count):
             self._add(self.nodes[number])
             if self.random.random() < 0.3:
-                self.relay()
+                self.random.choice([self.relay, self.work])()
+        self.is_committed = True
         rows = [part for node in self.nodes for part in ("main", node.full, "x")]
         home.call("flow_commit", self.flow, *rows)
 
@@ -120,6 +123,7 @@ class World:
 
     def _begin(self, number: int) -> None:
         node = self.nodes[number]
+        assert self.is_committed, "a job runs before all are there"
         assert not node.ends, f"job {number} runs after its end"
         assert node.begun or self.allowed(number), (
             f"job {number} runs before its parents have ended as it needs"
@@ -265,16 +269,57 @@ class World:
             assert all(dead & set(place.client.hkeys(key)) for key in outputs), "an output is kept for nobody"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), count=st.integers(1, 14), steps=st.integers(0, 60))
-def test_every_job_of_a_random_graph_ends_as_its_parents_say_and_runs_once(
-    valkey: Server, seed: int, count: int, steps: int
-) -> None:
-    valkey.raw.flushall()
-    valkey.raw.function_load(library().source, replace=True)
-    world = World(Random(seed), [Place(valkey.raw, "sq:{mail}"), Place(valkey.raw, "sq:{post}")])
-    world.build(count)
-    for _ in range(steps):
+def play(server: Server, seed: int, most: int = 14) -> None:
+    """One random graph, and what happens to it, from its seed."""
+    for key in server.raw.keys("*"):
+        server.raw.delete(key)
+    random = Random(seed)
+    world = World(random, [Place(server.raw, "sq:{mail}"), Place(server.raw, "sq:{post}")])
+    world.build(random.randint(1, most))
+    for _ in range(random.randint(0, 80)):
         world.step()
     world.finish()
     world.check()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32))
+def test_every_job_of_a_random_graph_ends_as_its_parents_say_and_runs_once(valkey: Server, seed: int) -> None:
+    valkey.raw.function_load(library().source, replace=True)
+    play(valkey, seed)
+
+
+PLANTS = {
+    "closing does not look for the edge": (
+        "  if not edge then return sq.keep_for_later(c, job, parent, status, result) end\n",
+        "  if not edge then edge = 'success' end\n",
+    ),
+    "a failure opens": ("if on == 'success' and status ~= 'completed' then", "if status == 'never' then"),
+    "children elsewhere are not told": (
+        "elseif place then\n      if not away",
+        "elseif not place then\n      if not away",
+    ),
+    "who comes late is not told": (
+        "    if status then return status, result end\n    if not lives and",
+        "    if not lives and",
+    ),
+    "a dead job does not tell": ("  sq.tell_kin(c, job, {unpack(r, 5)}, 'dead')\n", ""),
+    "parents are not asked again": ("  pcall(sq.ask_parents, c)\n", ""),
+    "outputs stay": ("  if r[6] then sq.release_outputs(c, job, r[6], runs_again) end\n", ""),
+    "a flow starts before its commit": ("return r[2] and 'completed' or", "return 'completed', true or"),
+    "what travels counts as a failure": (
+        "local told = because and '-' .. status or status",
+        "local told = status",
+    ),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_seen(valkey: Server, plant: str) -> None:
+    right, wrong = PLANTS[plant]
+    source = library().source
+    assert source.count(right) == 1, "the plant has lost its place"
+    valkey.raw.function_load(source.replace(right, wrong), replace=True)
+    with pytest.raises(AssertionError):  # noqa: PT012 - one of the seeds
+        for seed in range(60):
+            play(valkey, seed, most=25)
