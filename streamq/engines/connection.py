@@ -26,11 +26,20 @@ __all__ = ["Connection", "pack"]
 
 R = TypeVar("R")
 # Its stub says a tuple of one element.
-pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+_NUMBERS = frozenset((int, float))
+_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
 _READ = 65_536
 _SPIN = 250e-6  # seconds: also a reply that comes after both sides had slept
 _NAPS = 15  # replies that are slept for after one that did not come in time: the server is busy, or the machine is
 _CAN_SPIN = len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else False
+
+
+def pack(command: Command) -> bytes:
+    """A command as the server reads it.
+
+    Numbers become text here: hiredis 3.5 ends the process when a signal raises while it makes a text of one.
+    """
+    return _pack(tuple([str(part) if type(part) in _NUMBERS else part for part in command]))
 
 
 class Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -32,23 +33,27 @@ def app(server: Server) -> Iterator[App]:
         yield made
 
 
-def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App) -> None:
+def test_who_waits_for_a_plain_job_gets_its_result_and_nothing_is_kept(app: App, server: Server) -> None:
+    all_wait = threading.Event()
+
     @app.task(result_ttl=None)
     async def slow(n: int) -> int:
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(all_wait.wait)
         return n
 
     @app.task(result_ttl=None)
     def in_thread(n: int) -> int:
-        time.sleep(0.1)
+        all_wait.wait()
         return n
 
     async def scene() -> None:
         async with working(app):
             jobs = [await task.aenqueue(i) for i in range(5) for task in (slow, in_thread)]
-            assert await asyncio.gather(*(job.aresult(timeout=5) for job in jobs)) == [
-                i // 2 for i in range(10)
-            ]
+            results = asyncio.gather(*(job.aresult(timeout=10) for job in jobs))
+            while await asyncio.to_thread(server.raw.hlen, "sq:{default}:waiters") < len(jobs):
+                await asyncio.sleep(0.01)
+            all_wait.set()
+            assert await results == [i // 2 for i in range(10)]
             await counted(app, completed=10, active=0)
 
     asyncio.run(scene())
